@@ -1,0 +1,77 @@
+# Shopstream. `make help` lists the targets.
+#
+# Settings come from the environment: SHOPSTREAM_HOME (state, default .shopstream/), SHOPSTREAM_PORT (default 8080; the
+# other ports follow it), and those of include/settings.py.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+PLATFORM := $(RUN) include.platform
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down status logs psql dsn clean load reconcile generate check check-suites lint test docs lock
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## Make .venv from the locked requirements (the others do it when it is needed).
+	@$(PYTHON) -m include.platform.install
+
+up: install ## Start everything and follow the first events to a validated view.
+	@$(PLATFORM) up
+
+down: install ## Drain the stream and stop everything.
+	@$(PLATFORM) down
+
+status: install ## Show processes, stream, views, suites, alerts and disk; JSON=1 for a program.
+	@$(PLATFORM) status $(if $(JSON),--json)
+
+logs: install ## Follow the logs; NAME=scheduler for one of them.
+	@$(PLATFORM) logs $(NAME)
+
+psql: install ## Open psql; ROLE=analyst for another role than owner.
+	@$(PLATFORM) psql $(if $(ROLE),--role $(ROLE))
+
+dsn: install ## Print the libpq connection string (make -s dsn); ROLE=analyst for another role.
+	@$(PLATFORM) dsn $(if $(ROLE),--role $(ROLE))
+
+load: install ## Load your own files and show their balance: FILES='a.csv b.csv.gz'.
+	@test -n "$(FILES)" || { echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2; }
+	@$(PLATFORM) load $(FILES)
+
+reconcile: install ## Compare the generator's manifests with Postgres, to the row and the cent.
+	@$(RUN) include.reconcile
+
+generate: install ## Deliver generated events; ARGS='--help' lists the options.
+	@$(RUN) include.generator $(ARGS)
+
+check: install ## Run the expectation suites now; SUITE=events for one of them.
+	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one))
+
+check-suites: install ## Validate the files of expectations/ offline.
+	@$(RUN) include.quality validate
+
+clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
+	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)
+
+lint: install ## Check style, formatting and types.
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+test: lint ## Lint, then all tests, the quick ones first (includes the whole platform and a browser).
+	@$(RUN) tests.support.browser
+	@$(RUN) pytest tests/unit
+	@$(RUN) pytest tests/postgres
+	@$(RUN) pytest tests/spark
+	@$(RUN) pytest tests/dags
+	@$(RUN) pytest tests/e2e
+
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs.
+	@$(RUN) include.contract.dictionary
+	@$(RUN) include.settings_page
+	@$(RUN) include.airflow.dag_docs
+
+lock: install ## Compile requirements.txt from pyproject.toml.
+	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
+		--no-emit-index-url --no-emit-find-links -o requirements.txt --quiet

@@ -1,0 +1,39 @@
+"""Keep the disk bounded: partitions of events made ahead, and everything past retention removed.
+
+**What it does.** `maintain_partitions` makes the day partitions of the next `SHOPSTREAM_PARTITIONS_AHEAD_DAYS` days,
+drops those past `SHOPSTREAM_RETENTION_DAYS`, and deletes rejects, results and alerts of that age; what was dropped
+is on record in `shop.retired_partitions`. `prune_files` removes loaded files from the archive after
+`SHOPSTREAM_ARCHIVE_HOURS`; manifests, quarantined files and logs of tasks after the retention.
+
+**When.** Every hour, so that a laptop that sleeps at night misses nothing. Both tasks are safe to repeat at any
+time.
+
+**When it fails.** The stream goes on: it makes a missing partition itself. A partition that readers did not let go
+is left for the next run and named in the log. If the disk fills, lower the retention and clear the task.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import dag, task
+
+from include.airflow import tasks
+from include.airflow.defaults import defaults
+
+
+@dag(
+    doc_md=__doc__,
+    **defaults(
+        schedule="@hourly",
+        tags=["maintenance"],
+        dagrun_timeout=timedelta(minutes=50),
+        task_timeout=timedelta(minutes=20),
+        severity="warning",
+    ),
+)
+def maintain_partitions() -> None:
+    """Tables and files do not depend on each other."""
+    task(tasks.maintain_partitions)()
+    task(tasks.prune_files)()
+
+
+maintain_partitions()

@@ -1,0 +1,1 @@
+"""What Shopstream adds to Airflow: the only package, beside the DAGs, that imports it."""

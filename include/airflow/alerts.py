@@ -1,0 +1,62 @@
+"""Alerts: rows of ``shop.alerts``, which the dashboard, ``make status`` and channels outside Airflow read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from include.db import load_queries, transaction
+
+Severity = Literal["critical", "warning", "info"]
+
+_SQL = load_queries("alerts")
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that a person should look at.
+
+    Parameters
+    ----------
+    severity:
+        ``critical``: act now; ``warning``: look at it today; ``info``: for the record.
+    source:
+        Who says so: ``dag`` or ``dag.task``.
+    title:
+        What happened, in one line.
+    detail:
+        The whole finding, and the remedy where one is known.
+    run_id:
+        The DAG run.
+    url:
+        Where to look in the Airflow UI.
+    """
+
+    severity: Severity
+    source: str
+    title: str
+    detail: str
+    run_id: str | None = None
+    url: str | None = None
+
+
+def record(dsn: str, alert: Alert, *, quiet_seconds: float = 0) -> bool:
+    """Write an alert (role ops), unless one of the same source and title is less than ``quiet_seconds`` old.
+
+    Returns
+    -------
+    bool
+        Whether it was written.
+    """
+    return _execute("insert", dsn, alert, quiet_seconds=quiet_seconds)
+
+
+def record_unless_reported(dsn: str, alert: Alert) -> bool:
+    """Write the alert of a failed DAG run, unless one of its tasks has raised one; returns whether it was written."""
+    return _execute("insert_unless_reported", dsn, alert)
+
+
+def _execute(query: str, dsn: str, alert: Alert, **parameters: float) -> bool:
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL[query], asdict(alert) | parameters)
+        return bool(cursor.rowcount)

@@ -1,0 +1,230 @@
+"""The operator that runs the streaming job on a Spark standalone cluster and says how it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import requests
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import BaseHook, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException
+
+from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
+from include.airflow.launch import JAVA_MODULE_OPTIONS, JAVA_SAFETY_OPTIONS, check_reachable, submit_environment
+from include.airflow.links import DriverLogLink, SparkUiLink
+from include.airflow.spark_ui import DriverPages, request
+from include.errors import PlatformError
+from include.platform.packages import package_directory
+from include.settings import REPOSITORY, Settings
+from include.stream.status import StreamStatus, stream_status
+
+_POLL_SECONDS = 5.0
+_UNKNOWN_TO_MASTER = "NOT_FOUND"
+# A master that recovers from its files is back within half a minute.
+_MASTER_PATIENCE_SECONDS = 120.0
+
+
+class StreamSubmitOperator(SparkSubmitOperator):
+    """``SparkSubmitOperator`` for a PySpark job whose driver lives on the cluster, not in the Airflow task.
+
+    Spark refuses Python applications in cluster mode on a standalone cluster. It takes Java ones, and ``spark-submit``
+    is one: so the driver on the worker is a ``spark-submit`` of its own, which runs the job. The stock operator keeps
+    the driver's id in the task state and attaches to it again after a death of Airflow. This class adds what the stock
+    one leaves out in cluster mode: a line every ``report_seconds`` of what the stream has recorded in Postgres, the end
+    of the driver's log when it fails, and links to both.
+
+    The Spark connection's extra decides where and how the job runs: ``job-master`` (default ``local[*]``, that is
+    inside the driver), ``driver-memory`` (``1500m``), ``driver-java-options`` (none), ``driver-host`` (``127.0.0.1``
+    for a local job master), ``driver-python`` (this interpreter) and ``master-ui`` (the master's host and the port of
+    the settings).
+
+    Parameters
+    ----------
+    job:
+        Path of the job within the repository.
+    application_args:
+        Arguments of the job (templated).
+    ops_conn_id:
+        Airflow connection of the analytics database, role ops.
+    report_seconds:
+        Time between two lines of the log.
+    options:
+        As for ``SparkSubmitOperator``.
+    """
+
+    operator_extra_links = (SparkUiLink(), DriverLogLink())
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        ops_conn_id: str = OPS_CONN_ID,
+        report_seconds: float = 10.0,
+        conn_id: str = SPARK_CONN_ID,
+        **options: Any,
+    ) -> None:
+        super().__init__(conn_id=conn_id, java_class="org.apache.spark.deploy.SparkSubmit", durable=True, **options)
+        self.job = job
+        self.ops_conn_id = ops_conn_id
+        self.report_seconds = report_seconds
+        self.links: dict[str, str] = {}
+        self._epoch_before: int | None = None
+
+    def execute(self, context: Any) -> None:
+        """Submit the job, or attach to the driver of an earlier try, and watch it until it ends."""
+        settings = Settings.from_env()
+        connection = BaseHook.get_connection(self._conn_id)
+        extra = connection.extra_dejson
+        check_reachable(connection.host, connection.port, extra.get("rest-port", 6066))
+        self._prepare(settings, extra)
+        host = str(connection.host).removeprefix("spark://").split(",")[0]
+        self._pages = DriverPages(extra.get("master-ui") or f"http://{host}:{settings.ports['spark-master-ui']}")
+        super().execute(context)
+
+    def _prepare(self, settings: Settings, extra: dict[str, Any]) -> None:
+        """Fill in the stock operator's arguments; only what must be known at launch, the job configures its own SQL."""
+        job_master = extra.get("job-master", "local[*]")
+        driver_host = extra.get("driver-host") or ("127.0.0.1" if job_master.startswith("local") else None)
+        (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
+        self.application = jar.as_uri()
+        self.application_args = ["--master", job_master, str(REPOSITORY / self.job), *(self.application_args or [])]
+        self._driver_memory = extra.get("driver-memory", "1500m")
+        self.conf = {
+            # spark-submit hands the driver over and ends: the driver must not depend on a process of this task.
+            "spark.standalone.submit.waitAppCompletion": "false",
+            "spark.driver.cores": "1",
+            "spark.driver.extraJavaOptions": " ".join(
+                (*JAVA_MODULE_OPTIONS, *JAVA_SAFETY_OPTIONS, *extra.get("driver-java-options", "").split())
+            ),
+            "spark.pyspark.python": extra.get("driver-python", sys.executable),
+            **({"spark.driver.host": driver_host, "spark.driver.bindAddress": driver_host} if driver_host else {}),
+            **(self.conf or {}),
+        }
+        self._submit_env = submit_environment(os.environ, settings)
+        if driver_host:
+            self._submit_env["SPARK_LOCAL_IP"] = driver_host
+
+    def submit_job(self, context: Any) -> str | None:
+        """Start a driver; returns its id."""
+        self._epoch_before = stream_status(dsn_of(self.ops_conn_id)).epoch
+        driver_id = self._backend.hook.submit(self.application, env=self._submit_env)
+        self.log.info("Submitted %s as %s", self.job, driver_id)
+        return driver_id
+
+    def _fetch_driver_status(self, url: str, external_id: str) -> str:  # type: ignore[override]
+        """Ask a master for the driver's state; without a line in the log each time, as the stock one writes."""
+        answer = request("GET", url).json()
+        if answer.get("success"):
+            return answer["driverState"]
+        if "message" in answer:
+            raise RuntimeError(f"the Spark master does not answer for {external_id} yet: {answer['message']}")
+        # Neither running nor finished: the next try starts a new driver, instead of asking for the lost one for ever.
+        return _UNKNOWN_TO_MASTER
+
+    def poll_until_complete(self, external_id: Any, context: Any) -> None:
+        """Watch the driver and report on the stream until it ends.
+
+        Raises
+        ------
+        AirflowException
+            When the driver failed; with the error that the stream recorded and the end of the driver's log.
+        PlatformError
+            When the Spark master stays out of reach.
+        """
+        driver_id = self._backend.hook._driver_id = str(external_id)
+        dsn = dsn_of(self.ops_conn_id)
+        after_batch_id: int | None = None
+        report_at = 0.0
+        while self.is_job_active(state := self._patient_status(driver_id, context)):
+            if time.monotonic() >= report_at:
+                report_at = time.monotonic() + self.report_seconds
+                self._publish(context, DriverLogLink(), self._pages.log_page(driver_id))
+                after_batch_id = self._report(dsn, after_batch_id, context)
+            time.sleep(_POLL_SECONDS)
+        self._report(dsn, after_batch_id, context)
+        recorded = self._recorded_end(dsn)
+        if self.is_job_succeeded(state) and not recorded:
+            self.log.info("The stream ended as it was asked to.")
+            return
+        for name, text in self._pages.log_tails(driver_id).items():
+            self.log.error("The end of %s of %s:\n%s", name, driver_id, text)
+        raise AirflowException(
+            f"The stream's driver ended as {state}.\n{recorded or 'It recorded no error of its own.'}\n"
+            f"The end of the log of {driver_id} is above, all of it at {self.links.get(DriverLogLink.name)}"
+        )
+
+    def _patient_status(self, driver_id: str, context: Any) -> str:
+        give_up_at = time.monotonic() + _MASTER_PATIENCE_SECONDS
+        while True:
+            try:
+                return self.get_job_status(driver_id, context)
+            except (requests.RequestException, RuntimeError) as error:
+                if time.monotonic() >= give_up_at:
+                    raise PlatformError(
+                        f"the Spark master gave no state of {driver_id} for {_MASTER_PATIENCE_SECONDS:.0f} s: {error}",
+                        "See `make status`; the next try attaches to the driver if it still runs",
+                    ) from error
+            time.sleep(_POLL_SECONDS)
+
+    def _report(self, dsn: str, after_batch_id: int | None, context: Any) -> int | None:
+        """Write one line of what happened since ``after_batch_id``; returns the newest batch."""
+        try:
+            status = stream_status(dsn, window_seconds=self.report_seconds, after_batch_id=after_batch_id)
+        except PlatformError as error:
+            # The stream outlives a restart of Postgres, and so does its supervisor.
+            self.log.warning("The stream's own report cannot be read: %s", error)
+            return after_batch_id
+        self.log.info("%s", describe(status))
+        self._publish(context, SparkUiLink(), status.ui_url)
+        return status.last_batch_id
+
+    def _recorded_end(self, dsn: str) -> str | None:
+        """What the stream recorded of its end, if that is not a good one."""
+        try:
+            status = stream_status(dsn)
+        except PlatformError as error:
+            return f"What it recorded of its end cannot be read: {error}"
+        if status.epoch == self._epoch_before:
+            return "It ended before it could take a writer epoch."
+        if status.ended_at is None:
+            return f"Epoch {status.epoch} has recorded no end: it was killed, or another driver has taken over."
+        return status.error
+
+    def _publish(self, context: Any, link: BaseOperatorLink, url: str | None) -> None:
+        """Show a link at once: Airflow itself would do it when the task ends."""
+        if url and self.links.get(link.name) != url:
+            self.links[link.name] = url
+            context["ti"].xcom_push(key=link.xcom_key, value=url)
+
+    def on_kill(self) -> None:
+        """Stop the driver, then fail: Airflow records a task that merely returns after SIGTERM as a success."""
+        hook = self._hook
+        if hook is not None and hook._driver_id and hook._connection["rest_endpoint"]:
+            # The stock one would need curl here.
+            self.log.info("Stopping %s", hook._driver_id)
+            request("POST", f"{hook._connection['rest_endpoint']}/v1/submissions/kill/{hook._driver_id}")
+        else:
+            super().on_kill()
+        raise AirflowException("The task was told to stop, and has told its driver.")
+
+
+def describe(status: StreamStatus) -> str:
+    """One line on the stream for a log; the sums are those of the window that ``status`` was asked for."""
+    if status.epoch is None:
+        return "The stream is starting."
+    news = (
+        f"{status.batches:,} batches, {status.accepted:,} rows accepted, {status.duplicate:,} duplicate, "
+        f"{status.rejected:,} rejected, lag {status.lag_seconds:.2f} s"
+        if status.batches and status.lag_seconds is not None
+        else "nothing new"
+    )
+    if status.ended_at is not None:
+        state = " has ended"
+    elif not status.is_alive:
+        state = f" gave no sign of life for {status.heartbeat_age_seconds:.0f} s"
+    else:
+        state = ""
+    return f"Epoch {status.epoch} ({status.mode}){state}: {news}; backlog {status.backlog_files:,} files."

@@ -1,0 +1,64 @@
+"""The pages of a Spark standalone cluster about one driver: where its log is, and the end of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+_TIMEOUT_SECONDS = 10
+_TAIL_BYTES = 6000
+
+
+class DriverPages:
+    """Finds the worker of a driver and reads its log there. What cannot be reached is left out: it only informs.
+
+    Parameters
+    ----------
+    master_ui:
+        Address of the master's web UI, for example ``http://127.0.0.1:8083``.
+    """
+
+    def __init__(self, master_ui: str) -> None:
+        self.master_ui = master_ui.rstrip("/")
+
+    def log_page(self, driver_id: str) -> str | None:
+        """Address of the page that shows the driver's log."""
+        worker_ui = self._worker_ui(driver_id)
+        return worker_ui and f"{worker_ui}/logPage/?driverId={driver_id}&logType=stderr"
+
+    def log_tails(self, driver_id: str) -> dict[str, str]:
+        """The last few thousand bytes of ``stdout``, where Python's errors go, and ``stderr``, where Spark's do."""
+        worker_ui = self._worker_ui(driver_id)
+        tails = {}
+        for name in ("stdout", "stderr"):
+            query = {"driverId": driver_id, "logType": name, "byteLength": str(_TAIL_BYTES)}
+            answer = worker_ui and _get(f"{worker_ui}/log/", query)
+            if answer and answer.text.strip():
+                tails[name] = answer.text.strip()
+        return tails
+
+    def _worker_ui(self, driver_id: str) -> str | None:
+        answer = _get(f"{self.master_ui}/json/")
+        state: dict[str, Any] = answer.json() if answer else {}
+        drivers = {
+            one["id"]: one["worker"] for kind in ("activedrivers", "completeddrivers") for one in state.get(kind, ())
+        }
+        workers = {one["id"]: one["webuiaddress"] for one in state.get("workers", ())}
+        return workers.get(drivers.get(driver_id))
+
+
+def request(method: str, url: str, query: dict[str, str] | None = None) -> requests.Response:
+    """Ask a Spark daemon directly: a proxy for the world outside does not know the cluster."""
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.request(method, url, params=query, timeout=_TIMEOUT_SECONDS)
+    answer.raise_for_status()
+    return answer
+
+
+def _get(url: str, query: dict[str, str] | None = None) -> requests.Response | None:
+    try:
+        return request("GET", url, query)
+    except requests.RequestException:
+        return None

@@ -1,0 +1,141 @@
+"""The bodies of the DAGs' tasks: plain functions that fetch connections and settings, call the work, log its result."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.airflow.alerts import Alert, record
+from include.airflow.connections import OPS_CONN_ID, OWNER_CONN_ID, QUALITY_CONN_ID, dsn_of
+from include.db.archive import prune
+from include.db.partitions import maintain
+from include.db.views import refresh_view, stale_views, view_names
+from include.errors import SuiteError
+from include.quality.run import run_suite
+from include.quality.suites import SUITES_DIR, load_suite, suite_names
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    from include.manifest import Manifest
+    from include.quality.results import SuiteOutcome
+
+_log = logging.getLogger(__name__)
+_PROGRESS_SECONDS = 10.0
+# A warning stands in the alerts once in six hours, not with each run that finds it again.
+_QUIET_SECONDS = 6 * 3600.0
+
+
+def generate(params: Any = None) -> dict[str, Any]:
+    """Deliver event files as the run's params say; returns the totals."""
+    # Faker takes a while to import: only this task pays for it.
+    from include.generator.options import GeneratorOptions
+    from include.generator.run import generate as deliver
+
+    settings = Settings.from_env()
+    rate = params["events_per_second"] or settings.feed_events_per_second
+    options = GeneratorOptions(
+        **{
+            **params,
+            "start": datetime.now(UTC),
+            "events_per_second": rate,
+            "rows_per_file": params["rows_per_file"] or max(1, round(rate)),
+        }
+    )
+    _log.info("Delivering %s to %s: %s", options.run, settings.landing_dir, options)
+    totals = asdict(deliver(options, settings.landing_dir, settings.manifest_dir, on_file=_progress()))
+    _log.info("Delivered %s", totals)
+    return totals
+
+
+def _progress() -> Any:
+    files = rows = 0
+    log_at = time.monotonic()
+
+    def on_file(manifest: Manifest) -> None:
+        nonlocal files, rows, log_at
+        files, rows = files + 1, rows + manifest.rows
+        if time.monotonic() >= log_at:
+            log_at = time.monotonic() + _PROGRESS_SECONDS
+            _log.info("%s delivered: %s files, %s rows so far", manifest.file, f"{files:,}", f"{rows:,}")
+
+    return on_file
+
+
+def list_views() -> list[str]:
+    """The materialized views, each after those that it reads."""
+    return list(view_names())
+
+
+def refresh(view_name: str, *, timeout_seconds: float) -> None:
+    """Refresh one view; the time and the row count are also recorded in ``shop.refreshes``."""
+    done = refresh_view(dsn_of(OPS_CONN_ID), view_name, timeout_seconds=timeout_seconds)
+    _log.info("%s: %s rows in %.2f s", done.view_name, f"{done.row_count:,}", done.seconds)
+
+
+def check_freshness(max_age_seconds: float) -> None:
+    """Fail when a view is out of date, and say which and by how much."""
+    stale = stale_views(dsn_of(OPS_CONN_ID), max_age_seconds=max_age_seconds)
+    if stale:
+        # Another try would find the same.
+        raise AirflowFailException(f"{len(stale)} views are stale:\n" + "\n".join(f"- {view}" for view in stale))
+    _log.info("Every view is up to date.")
+
+
+def check_suites(directory: str = str(SUITES_DIR), ti: Any = None) -> None:
+    """Run every suite of a directory and fail at the end with the list of what is critical.
+
+    All in one process: the library takes eight seconds of CPU to import. A suite that is written wrongly counts as a
+    failure and keeps no other from being checked. Warnings become alerts.
+    """
+    read_dsn, write_dsn = dsn_of(QUALITY_CONN_ID), dsn_of(OPS_CONN_ID)
+    names = suite_names(Path(directory))
+    if not names:
+        raise AirflowFailException(f"{directory} holds no suite, so nothing was checked.")
+    failures: list[str] = []
+    for name in names:
+        try:
+            suite = load_suite(name, Path(directory))
+        except SuiteError as error:
+            _log.error("%s", error)
+            failures.append(f"{name}: {error}")
+            continue
+        outcome = run_suite(suite, read_dsn=read_dsn, write_dsn=write_dsn, run_id=ti.run_id)
+        _log.log(logging.ERROR if outcome.critical_failures else logging.INFO, "%s", outcome.summary())
+        failures += [f"{name}: {one}" for one in outcome.critical_failures]
+        if outcome.warnings:
+            record(write_dsn, _warning(outcome, ti), quiet_seconds=_QUIET_SECONDS)
+    if failures:
+        raise AirflowFailException(f"{len(failures)} critical failures:\n" + "\n".join(f"- {one}" for one in failures))
+
+
+def _warning(outcome: SuiteOutcome, ti: Any) -> Alert:
+    checks = ", ".join(dict.fromkeys(one.check.name for one in outcome.warnings))
+    return Alert(
+        severity="warning",
+        source=f"{ti.dag_id}.{ti.task_id}",
+        title=f"{outcome.suite.name}: {checks}",
+        detail=outcome.summary(),
+        run_id=ti.run_id,
+        url=ti.log_url,
+    )
+
+
+def maintain_partitions() -> None:
+    """Make partitions ahead, drop what is past retention."""
+    settings = Settings.from_env()
+    report = maintain(
+        dsn_of(OWNER_CONN_ID), ahead_days=settings.partitions_ahead_days, retention_days=settings.retention_days
+    )
+    _log.info("%s", report)
+
+
+def prune_files() -> None:
+    """Remove loaded files, manifests and quarantined files that are past their age."""
+    for pruned in prune(Settings.from_env()):
+        _log.info("%s", pruned)

@@ -1,0 +1,109 @@
+"""The fields of an event: name, type, nullability by event type, and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EVENT_TYPES = ("view", "add_to_cart", "add_to_wishlist", "order", "purchase")
+CATEGORIES = ("Electronics", "Clothing", "Sports", "Books", "Home & Garden")
+CURRENCIES = ("EUR", "GBP", "USD")
+PAYMENT_METHODS = ("card", "paypal", "bank_transfer", "gift_card")
+CHANNELS = ("web", "app", "email", "social")
+DEVICES = ("desktop", "mobile", "tablet")
+SEGMENTS = ("new", "regular", "loyal", "vip")
+
+ALWAYS = EVENT_TYPES
+NEVER: tuple[str, ...] = ()
+CART_AND_LATER = ("add_to_cart", "order", "purchase")
+ORDER_AND_LATER = ("order", "purchase")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of an event.
+
+    Parameters
+    ----------
+    name:
+        Its name in the CSV header, in Spark and in ``shop.events``.
+    spark_type, postgres_type:
+        Its type in the accepted DataFrame and in ``shop.events``.
+    required_for:
+        The event types for which it must be present; for the others it may be empty, which is stored as NULL.
+    meaning:
+        What it says, with its unit.
+    example:
+        A value as it stands in a file.
+    values:
+        The closed set of allowed values, or empty when the set is open.
+    is_personal:
+        Whether it describes a customer. Analysts cannot read such a column.
+    """
+
+    name: str
+    spark_type: str
+    postgres_type: str
+    required_for: tuple[str, ...]
+    meaning: str
+    example: str
+    values: tuple[str, ...] = ()
+    is_personal: bool = False
+
+    @property
+    def is_nullable(self) -> bool:
+        """Whether ``shop.events`` may hold NULL in it for at least one event type."""
+        return self.required_for != ALWAYS
+
+
+COLUMNS = (
+    Column(
+        "event_id",
+        "string",
+        "uuid",
+        ALWAYS,
+        "Identity of the event, a UUIDv7 in lower case. A second event with the same id is a duplicate.",
+        "019a2f6b-7c00-7a3e-8d51-6f0a8f3b2c11",
+    ),
+    Column("event_type", "string", "text", ALWAYS, "What the customer did.", "purchase", EVENT_TYPES),
+    Column(
+        "event_time",
+        "timestamp",
+        "timestamptz",
+        ALWAYS,
+        "When it happened: ISO 8601 with a UTC offset or Z, up to microseconds. A time without an offset is ambiguous "
+        "and is rejected.",
+        "2026-11-22T09:30:00.125Z",
+    ),
+    Column("user_id", "string", "text", ALWAYS, "The customer.", "U0001729", is_personal=True),
+    Column("customer_segment", "string", "text", ALWAYS, "The customer's segment at that time.", "loyal", SEGMENTS),
+    Column("session_id", "string", "text", ALWAYS, "The visit that the event belongs to.", "S4f1c09b2a77d"),
+    Column(
+        "order_id",
+        "string",
+        "text",
+        ORDER_AND_LATER,
+        "The order; a purchase carries the id of the order it pays for.",
+        "O8812f04c9d10",
+    ),
+    Column("product_id", "string", "text", ALWAYS, "The product.", "P00042"),
+    Column("product_name", "string", "text", ALWAYS, "Its name as shown to the customer.", "Trail Running Shoes"),
+    Column("category", "string", "text", ALWAYS, "Its category.", "Sports", CATEGORIES),
+    Column("brand", "string", "text", ALWAYS, "Its brand.", "Northfell"),
+    Column(
+        "unit_price",
+        "decimal(12,2)",
+        "numeric(12,2)",
+        ALWAYS,
+        "Price of one unit, in the currency of the row; a plain decimal with at most two decimals, above 0.",
+        "89.90",
+    ),
+    Column("quantity", "int", "integer", CART_AND_LATER, "Units, 1 to 1000.", "2"),
+    Column("currency", "string", "text", ALWAYS, "ISO 4217 code of the price.", "EUR", CURRENCIES),
+    Column("payment_method", "string", "text", ("purchase",), "How the purchase was paid.", "card", PAYMENT_METHODS),
+    Column("channel", "string", "text", ALWAYS, "Where the visit came from.", "web", CHANNELS),
+    Column("device", "string", "text", ALWAYS, "What the visit was made with.", "mobile", DEVICES),
+    Column("country", "string", "text", ALWAYS, "ISO 3166-1 alpha-2 code of the customer's country.", "DE"),
+    Column("city", "string", "text", NEVER, "The customer's city.", "Leipzig", is_personal=True),
+)
+
+COLUMN_NAMES = tuple(column.name for column in COLUMNS)

@@ -1,0 +1,59 @@
+"""Connections to the analytics database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from include.errors import PlatformError
+
+
+def connect(dsn: str, *, autocommit: bool = False, **options: Any) -> Connection:
+    """Open a connection with UTC as its time zone.
+
+    Parameters
+    ----------
+    dsn:
+        A libpq connection string or URI, usually ``Settings.dsn(role)``.
+    autocommit:
+        Whether each statement is its own transaction.
+    options:
+        Further libpq parameters, for example ``connect_timeout=5`` (seconds).
+
+    Raises
+    ------
+    PlatformError
+        When the server cannot be reached; the driver's error is its cause.
+    """
+    try:
+        connection = psycopg2.connect(dsn, **{"connect_timeout": 10, "options": "-c timezone=UTC", **options})
+    except psycopg2.OperationalError as error:
+        raise PlatformError(
+            f"PostgreSQL cannot be reached: {str(error).strip()}",
+            "See `make status`; `make up` starts what is down",
+        ) from error
+    connection.autocommit = autocommit
+    return connection
+
+
+@contextmanager
+def transaction(dsn: str, **options: Any) -> Iterator[Any]:
+    """A cursor in a connection of its own, committed on leaving, rolled back on an error, closed in any case."""
+    connection = connect(dsn, **options)
+    try:
+        with connection, connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
+
+
+def one_row(cursor: Any) -> tuple[Any, ...]:
+    """The next row of a statement that cannot but return one."""
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    if row is None:
+        raise LookupError(f"no row from {cursor.query!r}")
+    return row

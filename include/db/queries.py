@@ -1,0 +1,26 @@
+"""Named SQL: Python holds no statements, it loads them by name from ``include/sql/queries/<module>.sql``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SQL_DIR = Path(__file__).resolve().parent.parent / "sql"
+
+_NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
+
+
+def load_queries(module: str) -> dict[str, str]:
+    """Read the statements of one file.
+
+    Each begins with a line ``-- name: <name>``, then comment lines that describe it, then the SQL with psycopg2's
+    ``%(name)s`` parameters.
+
+    Returns
+    -------
+    dict
+        Statement by name, in the order of the file.
+    """
+    text = (SQL_DIR / "queries" / f"{module}.sql").read_text(encoding="utf-8")
+    parts = _NAME.split(text)
+    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}

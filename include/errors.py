@@ -1,0 +1,52 @@
+"""The one family of errors that Shopstream raises on purpose.
+
+Every message is built from three parts, because a person has to act on it: *what* happened, the *value* that caused it,
+and the *remedy*. Errors of libraries are kept as the cause (``raise ... from error``), never swallowed.
+"""
+
+from __future__ import annotations
+
+
+class ShopstreamError(Exception):
+    """Something went wrong that a person can mend.
+
+    Parameters
+    ----------
+    what:
+        What happened, with the offending value in it.
+    remedy:
+        What to do about it, as an instruction.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what.rstrip(".")
+        self.remedy = remedy.rstrip(".")
+        super().__init__(f"{self.what}. {self.remedy}." if remedy else f"{self.what}.")
+
+
+class SettingsError(ShopstreamError):
+    """One or more settings are wrong; the message lists every fault at once."""
+
+
+class MigrationError(ShopstreamError):
+    """The database schema and the migrations in this checkout disagree."""
+
+
+class FencedError(ShopstreamError):
+    """Another driver has taken over: this one holds an old writer epoch and must not write again."""
+
+
+class BalanceError(ShopstreamError):
+    """The rows of a file do not add up: read differs from accepted + duplicate + rejected."""
+
+
+class SuiteError(ShopstreamError):
+    """An expectation suite cannot be used as written; the message names file, line and remedy."""
+
+
+class PlatformError(ShopstreamError):
+    """The local platform cannot be started, stopped or inspected."""
+
+
+class ReconcileError(ShopstreamError):
+    """Manifests and Postgres disagree."""

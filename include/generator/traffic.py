@@ -1,0 +1,217 @@
+"""How visits go: who comes at which hour, what they look at, and where they drop out on the way to a purchase."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.contract.columns import CHANNELS, DEVICES, EVENT_TYPES, PAYMENT_METHODS
+from include.generator.pools import Customers, Products
+
+# One event. The small integers are indices: type into EVENT_TYPES, customer and product into the pools, payment into
+# PAYMENT_METHODS with one more for "none", channel into CHANNELS, device into DEVICES. order is NO_ORDER and quantity 0
+# where the event has none.
+EVENT = np.dtype(
+    [
+        ("time_ms", np.int64),
+        ("session", np.int64),
+        ("order", np.int64),
+        ("customer", np.int32),
+        ("product", np.int32),
+        ("type", np.int8),
+        ("quantity", np.int8),
+        ("payment", np.int8),
+        ("channel", np.int8),
+        ("device", np.int8),
+    ],
+    align=True,
+)
+Events = NDArray[np.void]
+
+_WORDS = EVENT.itemsize // 8
+
+NO_ORDER = -1
+NO_PAYMENT = len(PAYMENT_METHODS)
+MAX_QUANTITY = 5
+
+VIEW, CART, WISHLIST, ORDER, PURCHASE = (
+    EVENT_TYPES.index(name) for name in ("view", "add_to_cart", "add_to_wishlist", "order", "purchase")
+)
+
+MAX_VIEWS = 5
+GO_ON_LOOKING = 0.55
+ADD_TO_WISHLIST = 0.12
+# For a customer of willingness 1; the order is where the hour and the segment tell.
+ADD_TO_CART = 0.38
+PLACE_ORDER = 0.4
+PAY = 0.88
+# Mean events of a journey, to turn rows into journeys. An error here only delays: the calendar counts what it got.
+JOURNEY_EVENTS = 3.0
+
+# The steps of a journey in their order, and the median seconds that pass before each.
+_STEPS = np.array([VIEW] * MAX_VIEWS + [WISHLIST, CART, ORDER, PURCHASE], np.int8)
+_MEDIAN_GAPS = np.array([0.0] + [10.0] * (MAX_VIEWS - 1) + [4.0, 6.0, 20.0, 9.0])
+_GAP_SPREAD = 0.9
+_SHORTEST_GAP, _LONGEST_GAP = 0.8, 600.0
+_WISHLIST_STEP, _CART_STEP, _ORDER_STEP, _PURCHASE_STEP = range(MAX_VIEWS, MAX_VIEWS + 4)
+
+_USES_MAIN_DEVICE = 0.85
+_APP_SHARE = 0.45
+_CHANNEL_SHARES = {"web": 0.62, "app": 0.0, "email": 0.20, "social": 0.18}
+_PAYMENT_SHARES = {"card": 0.55, "paypal": 0.27, "bank_transfer": 0.12, "gift_card": 0.06}
+_CHANNEL_ODDS = np.cumsum([_CHANNEL_SHARES[name] for name in CHANNELS])
+_PAYMENT_ODDS = np.cumsum([_PAYMENT_SHARES[name] for name in PAYMENT_METHODS])
+
+# Session and order numbers step through 48 bits by an odd stride: none repeats within a run, and they look unordered.
+_STRIDE = 0x9E3779B97F4B
+_NUMBER_MASK = (1 << 48) - 1
+
+
+def pick(events: Events, where: NDArray[Any]) -> Events:
+    """The events at these places: ``events[where]``, six times as fast, for it moves words and not fields."""
+    return np.take(events.view(np.int64).reshape(-1, _WORDS), where, axis=0).reshape(-1).view(EVENT)
+
+
+class Traffic:
+    """Draws visits from the customers and products.
+
+    Parameters
+    ----------
+    customers, products:
+        The pools.
+    rng:
+        The source of all chance; the order of the calls matters.
+    """
+
+    def __init__(self, customers: Customers, products: Products, rng: np.random.Generator) -> None:
+        self._customers = customers
+        self._products = products
+        self._rng = rng
+        self._next_session, self._next_order = (int(one) for one in rng.integers(0, _NUMBER_MASK, 2))
+
+    def journeys(self, count: int, first_ms: float, span_ms: float) -> Events:
+        """Whole journeys: views, then perhaps a wish list, a cart, an order and its purchase.
+
+        Parameters
+        ----------
+        count:
+            How many.
+        first_ms, span_ms:
+            They begin within ``span_ms`` after ``first_ms``, Unix milliseconds; their last steps may lie later.
+
+        Returns
+        -------
+        Events
+            Grouped by journey, each in order of time.
+        """
+        rng = self._rng
+        visits = self._visits(count, first_ms, span_ms)
+        hour = visits["time_ms"] // 3_600_000 % 24
+        willingness = self._customers.willingness[hour, visits["customer"]]
+
+        views = np.minimum(rng.geometric(1 - GO_ON_LOOKING, count), MAX_VIEWS)
+        is_taken = np.empty((count, len(_STEPS)), bool)
+        is_taken[:, :MAX_VIEWS] = np.arange(MAX_VIEWS) < views[:, None]
+        chance = rng.random((count, 4), np.float32)
+        is_taken[:, _WISHLIST_STEP] = chance[:, 0] < ADD_TO_WISHLIST
+        is_taken[:, _CART_STEP] = chance[:, 1] < ADD_TO_CART
+        is_taken[:, _ORDER_STEP] = is_taken[:, _CART_STEP] & (chance[:, 2] < PLACE_ORDER * willingness)
+        is_taken[:, _PURCHASE_STEP] = is_taken[:, _ORDER_STEP] & (chance[:, 3] < PAY)
+
+        journey, step = np.nonzero(is_taken)
+        events = pick(visits, journey)
+        events["type"] = _STEPS[step]
+        events["time_ms"] += self._elapsed_ms(journey, step)
+
+        looked_at = self._choose_products((count, MAX_VIEWS))
+        # What they wish for is the first product they saw; what they buy is the last.
+        which = np.where(step < MAX_VIEWS, step, np.where(step == _WISHLIST_STEP, 0, views[journey] - 1))
+        events["product"] = looked_at[journey, which]
+
+        quantity = self._quantities(count)
+        events["quantity"] = np.where(step >= _CART_STEP, quantity[journey], 0)
+        is_order = is_taken[:, _ORDER_STEP]
+        orders = np.full(count, NO_ORDER)
+        orders[is_order] = self._order_numbers(int(is_order.sum()))
+        events["order"] = np.where(step >= _ORDER_STEP, orders[journey], NO_ORDER)
+        is_purchase = step == _PURCHASE_STEP
+        events["payment"][is_purchase] = self._payments(int(is_purchase.sum()))
+        return events
+
+    def glances(self, count: int, first_ms: float, span_ms: float) -> Events:
+        """Visits of one view each: people who look at one product and leave."""
+        return self._visits(count, first_ms, span_ms)
+
+    def single_events(self, types: NDArray[np.int8], first_ms: float, span_ms: float) -> Events:
+        """Events of the given types, each alone in its visit and complete by itself: the stuff of bad rows."""
+        events = self._visits(len(types), first_ms, span_ms)
+        events["type"] = types
+        events["quantity"] = np.isin(types, (CART, ORDER, PURCHASE)) * self._quantities(len(types))
+        events["order"] = np.where(np.isin(types, (ORDER, PURCHASE)), self._order_numbers(len(types)), NO_ORDER)
+        events["payment"] = np.where(types == PURCHASE, self._payments(len(types)), NO_PAYMENT)
+        return events
+
+    def _visits(self, count: int, first_ms: float, span_ms: float) -> Events:
+        """The first view of each visit."""
+        rng = self._rng
+        visits = np.empty(count, EVENT)
+        visits["time_ms"] = first_ms + rng.random(count) * span_ms
+        hour = visits["time_ms"] // 3_600_000 % 24
+        odds = self._customers.visit_odds
+        visits["customer"] = np.searchsorted(odds, hour + rng.random(count), side="right") % len(self._customers.device)
+        visits["session"] = self._session_numbers(count)
+        visits["order"] = NO_ORDER
+        visits["type"] = VIEW
+        visits["quantity"] = 0
+        visits["payment"] = NO_PAYMENT
+        visits["product"] = self._choose_products(count)
+
+        other_device = rng.integers(0, len(DEVICES), count, np.int8)
+        main_device = self._customers.device[visits["customer"]]
+        device = np.where(rng.random(count) < _USES_MAIN_DEVICE, main_device, other_device)
+        channel = _draw(_CHANNEL_ODDS, rng.random(count))
+        is_app = (device != DEVICES.index("desktop")) & (rng.random(count) < _APP_SHARE)
+        visits["device"] = device
+        visits["channel"] = np.where(is_app, CHANNELS.index("app"), channel)
+        return visits
+
+    def _elapsed_ms(self, journey: NDArray[np.intp], step: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Milliseconds from the begin of its journey to each step, rising by at least the shortest gap."""
+        gaps = _MEDIAN_GAPS[step] * self._rng.lognormal(0, _GAP_SPREAD, len(step))
+        gaps = np.where(step == 0, 0.0, np.clip(gaps, _SHORTEST_GAP, _LONGEST_GAP))
+        total = np.cumsum(gaps)
+        # The running sum goes on over all journeys: take away what it was at each journey's first step.
+        begins = np.flatnonzero(step == 0)
+        return ((total - total[begins][journey]) * 1000).astype(np.int64)
+
+    def _choose_products(self, shape: int | tuple[int, int]) -> NDArray[np.intp]:
+        return np.searchsorted(self._products.popularity, self._rng.random(shape), side="right")
+
+    def _quantities(self, count: int) -> NDArray[np.int64]:
+        return np.minimum(self._rng.geometric(0.75, count), MAX_QUANTITY)
+
+    def _payments(self, count: int) -> NDArray[np.intp]:
+        return _draw(_PAYMENT_ODDS, self._rng.random(count))
+
+    def _session_numbers(self, count: int) -> NDArray[np.int64]:
+        numbers = _numbers(self._next_session, count)
+        self._next_session += count
+        return numbers
+
+    def _order_numbers(self, count: int) -> NDArray[np.int64]:
+        numbers = _numbers(self._next_order, count)
+        self._next_order += count
+        return numbers
+
+
+def _numbers(first: int, count: int) -> NDArray[np.int64]:
+    # Unsigned arithmetic wraps at 64 bits, which keeps the low 48 bits right.
+    counter = np.arange(count, dtype=np.uint64) + np.uint64(first)
+    return (counter * np.uint64(_STRIDE) & np.uint64(_NUMBER_MASK)).astype(np.int64)
+
+
+def _draw(odds: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.intp]:
+    """An index for each chance; the last one also takes what rounding left above the cumulated odds."""
+    return np.minimum(np.searchsorted(odds, chance, side="right"), len(odds) - 1)

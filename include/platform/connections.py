@@ -1,0 +1,39 @@
+"""The Airflow Connections by which the DAGs reach PostgreSQL and Spark."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from include.platform.postgres import ensure_passwords
+from include.settings import Role, Settings
+
+_DATABASE_ROLES: tuple[Role, ...] = ("owner", "ops", "quality")
+
+
+def airflow_connections(settings: Settings) -> list[dict[str, Any]]:
+    """Each as keyword arguments of Airflow's ``Connection``."""
+    passwords = ensure_passwords(settings.passfile)
+    postgres = [
+        {
+            "conn_id": f"shop_{role}",
+            "conn_type": "postgres",
+            "host": settings.database_host or str(settings.socket_dir),
+            "port": settings.database_port,
+            "schema": settings.database_name,
+            "login": f"shop_{role}",
+            "password": passwords[f"shop_{role}"],
+            "extra": json.dumps({"sslmode": settings.database_sslmode}),
+            "description": f"The analytics database as role {role}.",
+        }
+        for role in _DATABASE_ROLES
+    ]
+    spark = {
+        "conn_id": "spark_cluster",
+        "conn_type": "spark",
+        "host": "spark://127.0.0.1",
+        "port": settings.ports["spark-master"],
+        "extra": json.dumps({"deploy-mode": "cluster", "rest-port": settings.ports["spark-rest"]}),
+        "description": "The standalone master; drivers run on its workers.",
+    }
+    return [*postgres, spark]

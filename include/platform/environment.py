@@ -1,0 +1,106 @@
+"""The environment of every process: what the platform's programs and ``airflow dags test`` run with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from include.platform.java import java_home
+from include.platform.packages import package_directory
+from include.platform.postgres import AIRFLOW_DATABASE
+from include.platform.secrets import airflow_secrets
+from include.settings import PREFIX, REPOSITORY, Settings
+
+# Marks every process of an instance, whoever its parent became: that is how leftovers are found and nothing else is.
+INSTANCE_VARIABLE = "PLATFORM_HOME"
+PROGRAM_VARIABLE = "PLATFORM_PROGRAM"
+
+# What another tool left in the user's shell must not change what runs here.
+_FOREIGN = ("AIRFLOW_HOME", "AIRFLOW__", "SPARK_", "PYSPARK_", "JAVA_", "PYTHON", "PG", "VIRTUAL_ENV")
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The ``SHOPSTREAM_`` variables that give another process these settings, with ``home`` absolute."""
+    given = settings.model_dump(mode="json", include=settings.model_fields_set, exclude_none=True)
+    return {PREFIX + name.upper(): str(value) for name, value in {**given, "home": settings.root}.items()}
+
+
+def base_environment(settings: Settings) -> dict[str, str]:
+    """The user's environment without what would interfere, with this checkout, its virtualenv and its Java."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, *_FOREIGN))}
+    programs = Path(sys.executable).parent
+    return {
+        **inherited,
+        **settings_environment(settings),
+        INSTANCE_VARIABLE: str(settings.root),
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        # Airflow gives its processes titles; without this the title is written over the environment and its marks.
+        "SPT_NOENV": "1",
+        "JAVA_HOME": str(java_home(settings)),
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        # Great Expectations reports usage to its makers unless told not to.
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+
+
+def spark_environment(settings: Settings) -> dict[str, str]:
+    """For the Spark master and worker; the drivers, started by the worker, inherit it."""
+    return {
+        **base_environment(settings),
+        "SPARK_HOME": str(package_directory("pyspark")),
+        # Everything that Spark binds, in daemons and drivers.
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_PUBLIC_DNS": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+    }
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """For the Airflow processes, their tasks, and ``airflow`` on the command line."""
+    home = settings.root / "airflow"
+    port = settings.ports["airflow"]
+    secrets = airflow_secrets(settings)
+    url = (
+        f"://shop_airflow@/{AIRFLOW_DATABASE}?host={settings.database_host or settings.socket_dir}"
+        f"&port={settings.database_port}&passfile={settings.passfile}"
+    )
+    options = {
+        "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "CORE__DAGS_FOLDER": REPOSITORY / "dags",
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__FERNET_KEY": secrets["fernet-key"],
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__PARALLELISM": 4,
+        "CORE__PLUGINS_FOLDER": home / "plugins",
+        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{url}&sslmode={settings.database_sslmode}",
+        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg{url}&ssl={settings.database_sslmode}",
+        "API__BASE_URL": f"http://127.0.0.1:{port}",
+        "API__INSTANCE_NAME": "Shopstream",
+        "API__SECRET_KEY": secrets["api-secret-key"],
+        "API__WORKERS": 1,
+        "API_AUTH__JWT_SECRET": secrets["jwt-secret"],
+        # Tokens that expire while the API is away are never renewed.
+        "EXECUTION_API__JWT_EXPIRATION_TIME": 86400,
+        # A running stream outlives an API server that is away for minutes.
+        "WORKERS__MAX_FAILED_HEARTBEATS": 100,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 300,
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 30,
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
+        "LOGGING__BASE_LOG_FOLDER": settings.task_log_dir,
+        "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": settings.log_dir / "dags",
+        "LOGGING__LOGGING_LEVEL": "INFO",
+        "LOGGING__COLORED_CONSOLE_LOG": False,
+    }
+    return {
+        **base_environment(settings),
+        "SPARK_HOME": str(package_directory("pyspark")),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "AIRFLOW_HOME": str(home),
+        **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+    }

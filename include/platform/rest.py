@@ -1,0 +1,110 @@
+"""Airflow's REST API as the administrator, as far as the lifecycle needs it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from include.errors import PlatformError
+from include.platform.secrets import ADMIN, admin_password, admin_password_file
+from include.settings import Settings
+
+COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+
+class AirflowApi:
+    """A session with the API server of one instance; it logs in at its first call that needs it."""
+
+    def __init__(self, settings: Settings, *, timeout_seconds: float = 10.0) -> None:
+        self._settings = settings
+        self._base = f"http://127.0.0.1:{settings.ports['airflow']}"
+        self._timeout = timeout_seconds
+        self._token: str | None = None
+
+    def unhealthy(self) -> list[str]:
+        """The components that are not healthy yet; ``["api-server"]`` while it does not answer."""
+        try:
+            health = self._send("GET", "/api/v2/monitor/health", None, {})
+        except (OSError, ValueError):
+            return ["api-server"]
+        return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
+
+    def dags(self) -> dict[str, bool]:
+        """Whether each DAG is paused, by its id."""
+        found = self._call("GET", "/api/v2/dags?limit=100&exclude_stale=true")["dags"]
+        return {dag["dag_id"]: dag["is_paused"] for dag in found}
+
+    def import_errors(self) -> dict[str, str]:
+        """The traceback of every DAG file that cannot be read, by file."""
+        found = self._call("GET", "/api/v2/importErrors?limit=100")["import_errors"]
+        return {one["filename"]: one["stack_trace"] for one in found}
+
+    def set_paused(self, dag_id: str, is_paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        self._call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", {"is_paused": is_paused})
+
+    def trigger(self, dag_id: str, conf: dict[str, Any], note: str) -> None:
+        """Start a run with params ``conf``."""
+        # Runs without a logical date are missing from some pages of the UI.
+        now = datetime.now(UTC).isoformat()
+        body = {"logical_date": now, "conf": conf, "note": note}
+        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+
+    def is_due(self, dag_id: str) -> bool:
+        """Whether the schedule makes a run now: the time of the next one has come."""
+        due_at = self._call("GET", f"/api/v2/dags/{dag_id}")["next_dagrun_run_after"]
+        return due_at is not None and datetime.fromisoformat(due_at) <= datetime.now(UTC)
+
+    def active_runs(self, dag_id: str) -> list[str]:
+        """The ids of the runs that are queued or under way."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100"
+        return [run["dag_run_id"] for run in self._call("GET", path)["dag_runs"]]
+
+    def has_running_task(self, dag_id: str, run_id: str) -> bool:
+        """Whether a task of the run is under way."""
+        path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=1"
+        return bool(self._call("GET", path)["task_instances"])
+
+    def end_run(self, dag_id: str, run_id: str, note: str) -> None:
+        """Mark a run as success, which ends its tasks, and say why."""
+        self._call("PATCH", _run_path(dag_id, run_id), {"state": "success", "note": note})
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            if self._token is None:
+                credentials = {"username": ADMIN, "password": admin_password(self._settings)}
+                self._token = self._send("POST", "/auth/token", credentials, {})["access_token"]
+            return self._send(method, path, body, {"Authorization": f"Bearer {self._token}"})
+        except urllib.error.HTTPError as error:
+            if error.code == 401:
+                raise PlatformError(
+                    f"Airflow refuses the password of {ADMIN!r} that is kept in {admin_password_file(self._settings)}",
+                    "Write the password that you gave it in the UI into that file",
+                ) from error
+            detail = error.read().decode("utf-8", "replace")[:300]
+            raise PlatformError(f"Airflow answered {error.code} to {method} {path}: {detail}") from error
+        except OSError as error:
+            raise PlatformError(
+                f"Airflow's API server does not answer: {error}", "Read its log with `make logs NAME=api-server`"
+            ) from error
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - always this machine's http
+            self._base + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Accept": "application/json", **headers},
+        )
+        # A proxy that the user's environment names is not meant for this machine's own services.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=self._timeout) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"

@@ -1,0 +1,202 @@
+"""``make status``: one screen on processes, stream, data, checks and disk; the same as JSON."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+
+from include.db import load_queries, transaction
+from include.errors import PlatformError
+from include.platform.processes import footprint_bytes, instance_processes
+from include.platform.programs import expected_programs
+from include.platform.supervisor import Supervisor
+from include.settings import Settings
+from include.stream.status import StreamStatus, stream_status
+
+_SQL = load_queries("platform")
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One program with its descendants: times in seconds, memory as PSS in bytes."""
+
+    name: str
+    state: str
+    pid: int
+    uptime_seconds: int
+    memory_bytes: int
+    ports: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PlatformStatus:
+    """What ``make status`` shows. The parts from Postgres are None or empty while it cannot be reached."""
+
+    home: str
+    is_up: bool
+    processes: list[ProcessStatus]
+    disk_free_bytes: int
+    stream: StreamStatus | None = None
+    totals: dict[str, int] = field(default_factory=dict)
+    refreshes: list[dict[str, Any]] = field(default_factory=list)
+    quality: list[dict[str, Any]] = field(default_factory=list)
+    alert_counts: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    database_error: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every process runs and Postgres answers."""
+        return self.is_up and self.database_error is None and all(one.state == "RUNNING" for one in self.processes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON; times are ISO 8601."""
+        content = asdict(self)
+        if self.stream is not None:
+            content["stream"]["is_alive"] = self.stream.is_alive
+        return content
+
+
+def platform_status(settings: Settings) -> PlatformStatus:
+    """Look at an instance; nothing in it needs to run."""
+    supervisor = Supervisor(settings)
+    states = supervisor.states()
+    found = instance_processes(settings.root)
+    processes = []
+    for program in expected_programs(settings):
+        state = states.get(program.name)
+        members = [one.process for one in found if one.program == program.name]
+        processes.append(
+            ProcessStatus(
+                program.name,
+                state.state if state else "DOWN",
+                state.pid if state else 0,
+                state.uptime_seconds if state else 0,
+                footprint_bytes(members),
+                {name: settings.ports[name] for name in program.ports},
+            )
+        )
+    existing = next(path for path in (settings.root, *settings.root.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    try:
+        data = _read_database(settings)
+    except PlatformError as error:
+        data = {"database_error": str(error)}
+    return PlatformStatus(str(settings.root), bool(states), processes, free, **data)
+
+
+def _read_database(settings: Settings) -> dict[str, Any]:
+    dsn = settings.dsn("owner")
+    rows = {}
+    # Read the status first: it fails at once, and readably, when there is no server.
+    stream = stream_status(dsn)
+    with transaction(dsn) as cursor:
+        for name in ("totals", "last_refreshes", "last_quality", "alert_counts", "recent_alerts"):
+            cursor.execute(_SQL[name])
+            columns = [column.name for column in cursor.description]
+            rows[name] = [dict(zip(columns, row, strict=True)) for row in cursor]
+    return {
+        "stream": stream,
+        "totals": rows["totals"][0],
+        "refreshes": rows["last_refreshes"],
+        "quality": rows["last_quality"],
+        "alert_counts": rows["alert_counts"],
+        "alerts": rows["recent_alerts"],
+    }
+
+
+def show_status(status: PlatformStatus, console: Console) -> None:
+    """Print the one screen."""
+    if not status.is_up:
+        console.print(f"Shopstream is down ([dim]{escape(status.home)}[/dim]). Start it with [bold]make up[/bold].")
+        return
+    console.print(_processes(status))
+    if status.stream is None:
+        console.print(f"[red]{escape(str(status.database_error))}[/red]")
+    else:
+        console.print(Group(*_data_lines(status, status.stream)))
+    free = status.disk_free_bytes / 1024**3
+    console.print(f"[bold]Disk[/bold]     {free:,.1f} GiB free below {escape(status.home)}")
+
+
+def _processes(status: PlatformStatus) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True, footer_style="dim")
+    table.add_column("process", "all")
+    table.add_column("state")
+    table.add_column("pid", justify="right")
+    table.add_column("up", justify="right")
+    table.add_column(
+        "memory", f"{sum(one.memory_bytes for one in status.processes) / 1024**2:,.0f} MiB", justify="right"
+    )
+    table.add_column("ports")
+    for one in status.processes:
+        color = "green" if one.state == "RUNNING" else "yellow" if one.state == "STARTING" else "red"
+        ports = ", ".join(f"{name} {port}" for name, port in one.ports.items())
+        memory = f"{one.memory_bytes / 1024**2:,.0f} MiB"
+        state = f"[{color}]{one.state.lower()}[/{color}]"
+        table.add_row(one.name, state, str(one.pid or ""), age(one.uptime_seconds), memory, ports)
+    return table
+
+
+def _data_lines(status: PlatformStatus, stream: StreamStatus) -> list[str]:
+    totals = status.totals
+    lines = [
+        f"[bold]Stream[/bold]   {describe_stream(stream)}",
+        f"[bold]Minute[/bold]   {stream.accepted / 60:,.0f} events/s accepted: {stream.read:,} read, "
+        f"{stream.duplicate:,} duplicate, {stream.rejected:,} rejected in {stream.batches:,} batches",
+        f"[bold]Total[/bold]    {totals['accepted']:,} events from {totals['read']:,} rows read: "
+        f"{totals['duplicate']:,} duplicate, {totals['rejected']:,} rejected; "
+        f"{totals['files_quarantined']:,} files in quarantine",
+    ]
+    for refresh in status.refreshes:
+        outcome = (
+            f"[red]{escape(refresh['error'].splitlines()[0])}[/red]"
+            if refresh["error"]
+            else f"{refresh['row_count']:,} rows in {refresh['seconds']:.1f} s"
+        )
+        lines.append(f"[bold]View[/bold]     {refresh['view_name']}: {outcome}, {age(refresh['age_seconds'])} ago")
+    for suite in status.quality:
+        failures = [f"{suite[kind]} {kind}" for kind in ("critical", "warnings") if suite[kind]]
+        color = "red" if suite["critical"] else "yellow" if suite["warnings"] else "green"
+        outcome = f"[{color}]{' and '.join(failures) + ' failed' if failures else 'all hold'}[/{color}]"
+        checked = f"{suite['checks']} checks, {outcome}, {age(suite['age_seconds'])} ago"
+        lines.append(f"[bold]Suite[/bold]    {suite['suite']}: {checked}")
+    counted = ", ".join(f"{one['alerts']} {one['severity']}" for one in status.alert_counts) or "none"
+    lines.append(f"[bold]Alerts[/bold]   {counted} in 24 hours")
+    for alert in status.alerts[:3]:
+        lines.append(
+            f"         [dim]{age(alert['age_seconds'])} ago[/dim] {alert['severity']} {escape(alert['source'])}: "
+            f"{escape(alert['title'])}"
+        )
+    return lines
+
+
+def describe_stream(stream: StreamStatus) -> str:
+    """One line on the stream, as markup."""
+    if stream.epoch is None:
+        return "has not run yet"
+    if not stream.is_alive:
+        error = f": {escape(stream.error.splitlines()[0])}" if stream.error else ""
+        state = "[yellow]ended[/yellow]" if stream.ended_at else "[red]no sign of life[/red]"
+        return f"{state}{error}; {stream.backlog_files:,} files waited; wish: {stream.wish}"
+    lag = "" if stream.lag_seconds is None else f", last lag {stream.lag_seconds:.2f} s"
+    ago = "" if stream.last_commit_age_seconds is None else f", last commit {age(stream.last_commit_age_seconds)} ago"
+    return (
+        f"[green]alive[/green] (epoch {stream.epoch}, {stream.mode}){lag}{ago}, "
+        f"backlog {stream.backlog_files:,} files ({stream.backlog_bytes / 1024**2:,.1f} MiB)"
+    )
+
+
+def age(seconds: float) -> str:
+    """A length of time for people: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * _DAY_SECONDS else f"{seconds / _DAY_SECONDS:.0f} d"

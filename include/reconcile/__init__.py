@@ -1,0 +1,10 @@
+"""Compares what the generator says it delivered with what Postgres holds, to the row and the cent.
+
+``ledger`` compares the tables with one another, ``manifests`` the manifests with the tables, ``run`` does both in one
+snapshot, and ``report`` shows what agrees and what does not.
+"""
+
+from include.reconcile.report import Comparison, Report
+from include.reconcile.run import reconcile
+
+__all__ = ["Comparison", "Report", "reconcile"]

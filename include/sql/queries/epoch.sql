@@ -1,0 +1,16 @@
+-- name: take
+-- Waits for a batch under way of the present holder, which may still commit; nothing of it can come after.
+INSERT INTO shop.writer (query, epoch) VALUES (%(query)s, nextval('shop.epochs'))
+ON CONFLICT (query) DO UPDATE SET epoch = nextval('shop.epochs')
+RETURNING epoch;
+
+-- name: open_run
+INSERT INTO shop.runs (epoch, query, mode, host, pid, ui_url, log_path)
+VALUES (%(epoch)s, %(query)s, %(mode)s, %(host)s, %(pid)s, %(ui_url)s, %(log_path)s);
+
+-- name: hold
+SELECT epoch FROM shop.writer WHERE query = %(query)s FOR UPDATE;
+
+-- name: end_run
+UPDATE shop.runs SET ended_at = clock_timestamp(), error = %(error)s
+WHERE epoch = %(epoch)s AND ended_at IS NULL;

@@ -1,0 +1,82 @@
+-- name: totals
+-- Sums over the ledger, one row a batch: cheap however many events there are.
+SELECT
+    coalesce(sum(read), 0)::bigint AS read,
+    coalesce(sum(accepted), 0)::bigint AS accepted,
+    coalesce(sum(duplicate), 0)::bigint AS duplicate,
+    coalesce(sum(rejected), 0)::bigint AS rejected,
+    count(*) AS batches,
+    (SELECT count(*) FROM shop.files WHERE state = 'admitted') AS files_admitted,
+    (SELECT count(*) FROM shop.files WHERE state = 'quarantined') AS files_quarantined
+FROM shop.batches;
+
+-- name: newest_batch
+-- The newest batch that accepted an event.
+SELECT max(batch_id) AS batch_id FROM shop.batches WHERE accepted > 0;
+
+-- name: last_refreshes
+SELECT DISTINCT ON (view_name)
+    view_name,
+    extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age_seconds,
+    extract(epoch FROM finished_at - started_at)::float8 AS seconds,
+    row_count,
+    last_batch_id,
+    error
+FROM shop.refreshes
+ORDER BY view_name, finished_at DESC;
+
+-- name: last_quality
+-- The newest run of each suite: how many expectations it checked and which did not hold.
+SELECT
+    suite,
+    extract(epoch FROM clock_timestamp() - max(checked_at))::float8 AS age_seconds,
+    count(*) AS checks,
+    count(*) FILTER (WHERE NOT is_success AND severity = 'critical') AS critical,
+    count(*) FILTER (WHERE NOT is_success AND severity = 'warning') AS warnings
+FROM shop.quality_results
+JOIN (
+    SELECT DISTINCT ON (suite) suite, run_id FROM shop.quality_results ORDER BY suite, checked_at DESC, result_id DESC
+) AS newest USING (suite, run_id)
+GROUP BY suite
+ORDER BY suite;
+
+-- name: recent_alerts
+SELECT
+    extract(epoch FROM clock_timestamp() - raised_at)::float8 AS age_seconds, severity, source, title
+FROM shop.alerts
+WHERE raised_at > clock_timestamp() - interval '24 hours'
+ORDER BY raised_at DESC
+LIMIT 10;
+
+-- name: alert_counts
+SELECT severity, count(*) AS alerts
+FROM shop.alerts
+WHERE raised_at > clock_timestamp() - interval '24 hours'
+GROUP BY severity
+ORDER BY severity;
+
+-- name: newest_file
+SELECT coalesce(max(file_id), 0) AS file_id FROM shop.files;
+
+-- name: delivered_files
+-- The files of the given names that were admitted after the given one.
+SELECT DISTINCT ON (name) name, file_id, state, read, accepted, duplicate, rejected, fault, fault_detail
+FROM shop.files
+WHERE file_id > %(after)s AND name = ANY(%(names)s)
+ORDER BY name, file_id DESC;
+
+-- name: reject_reasons
+SELECT reason, count(*) AS rows
+FROM shop.rejects CROSS JOIN unnest(reasons) AS reason
+WHERE file_id = %(file_id)s
+GROUP BY reason
+ORDER BY rows DESC, reason;
+
+-- name: refreshed_with
+-- The first view that was refreshed with that batch in it.
+SELECT view_name FROM shop.refreshes
+WHERE error IS NULL AND last_batch_id >= %(batch_id)s
+ORDER BY refresh_id LIMIT 1;
+
+-- name: checked_since
+SELECT suite FROM shop.quality_results WHERE checked_at > %(began)s ORDER BY result_id LIMIT 1;

@@ -1,0 +1,4 @@
+-- name: settled
+SELECT file_id, name, settled_at, state = 'quarantined' AS is_quarantined
+FROM shop.files
+WHERE file_id = ANY(%(file_ids)s) AND state <> 'admitted';

@@ -1,0 +1,58 @@
+-- depends on: events
+-- Grain: one row a product and currency, over the events that retention keeps.
+CREATE MATERIALIZED VIEW shop.mart_product_performance AS
+WITH variants AS (
+    SELECT
+        product_id,
+        currency,
+        product_name,
+        category,
+        brand,
+        max(event_time) AS last_event_at,
+        count(*) FILTER (WHERE event_type = 'view') AS views,
+        count(*) FILTER (WHERE event_type = 'add_to_wishlist') AS wishlist_adds,
+        count(*) FILTER (WHERE event_type = 'add_to_cart') AS cart_adds,
+        count(*) FILTER (WHERE event_type = 'order') AS orders,
+        count(*) FILTER (WHERE event_type = 'purchase') AS purchases,
+        coalesce(sum(quantity) FILTER (WHERE event_type = 'purchase'), 0) AS units,
+        coalesce(sum(unit_price * quantity) FILTER (WHERE event_type = 'purchase'), 0) AS revenue
+    FROM shop.events
+    GROUP BY product_id, currency, product_name, category, brand
+),
+-- A product that was renamed or moved shows what its newest event called it, in every currency alike.
+names AS (
+    SELECT DISTINCT ON (product_id) product_id, product_name, category, brand
+    FROM variants
+    ORDER BY product_id, last_event_at DESC, product_name, category, brand
+)
+SELECT
+    variants.product_id,
+    variants.currency,
+    names.product_name,
+    names.category,
+    names.brand,
+    sum(variants.views)::bigint AS views,
+    sum(variants.wishlist_adds)::bigint AS wishlist_adds,
+    sum(variants.cart_adds)::bigint AS cart_adds,
+    sum(variants.orders)::bigint AS orders,
+    sum(variants.purchases)::bigint AS purchases,
+    sum(variants.units)::bigint AS units,
+    sum(variants.revenue)::numeric(18, 2) AS revenue,
+    round(sum(variants.purchases) / nullif(sum(variants.views), 0), 4) AS purchases_per_view,
+    max(variants.last_event_at) AS last_event_at
+FROM variants
+INNER JOIN names USING (product_id)
+GROUP BY variants.product_id, variants.currency, names.product_name, names.category, names.brand;
+
+COMMENT ON MATERIALIZED VIEW shop.mart_product_performance IS
+    'Events by type, units and revenue per product and currency, over the events that retention keeps.';
+COMMENT ON COLUMN shop.mart_product_performance.orders IS 'Order events of the product.';
+COMMENT ON COLUMN shop.mart_product_performance.units IS 'Units purchased.';
+COMMENT ON COLUMN shop.mart_product_performance.revenue IS 'Sum of unit_price times quantity of purchases, in the currency of the row.';
+COMMENT ON COLUMN shop.mart_product_performance.purchases_per_view IS
+    'Purchase events per view event; NULL without views, above 1 when more was bought than looked at.';
+
+CREATE UNIQUE INDEX mart_product_performance_grain ON shop.mart_product_performance (product_id, currency);
+
+GRANT SELECT ON shop.mart_product_performance TO shop_analyst, shop_ops, shop_quality;
+GRANT MAINTAIN ON shop.mart_product_performance TO shop_ops;

@@ -1,0 +1,1 @@
+"""The stream outside Spark: admission of files, the CSV reader, the batch transaction, its status and its control."""

@@ -1,0 +1,138 @@
+"""The streaming source: files of the landing folder, admitted through Postgres, read as text fields.
+
+Its offset is the id of the last admitted file. Looking for new files therefore costs the same after a year as on the
+first day, and a batch that is planned again reads the same files.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+from pyspark.sql.streaming.datasource import ReadLimit
+from pyspark.sql.types import StructType
+
+from include.settings import Settings
+from include.stream.admission import Admission, PendingFile
+from include.stream.csv_reader import read_file
+from include.stream.landing import Landing
+from jobs.schema import SOURCE_SCHEMA
+
+FORMAT = "shopstream_landing"
+
+# Spark's Python worker collects garbage of all generations after each task; over the modules that it imports in its
+# first tasks this costs 60 ms of a core, several times what a small file takes to read. Frozen, they are exempt.
+_TASKS_THAT_IMPORT = 3
+_tasks_of_this_worker = itertools.count()
+
+
+@dataclass
+class FilesPartition(InputPartition):
+    """Consecutive files, read by one task: a task costs more than a small file."""
+
+    files: list[PendingFile]
+
+
+class LandingSource(DataSource):
+    """``spark.readStream.format("shopstream_landing")``; for its options see :func:`source_options`."""
+
+    @classmethod
+    def name(cls) -> str:
+        return FORMAT
+
+    def schema(self) -> StructType:
+        return SOURCE_SCHEMA
+
+    def streamReader(self, schema: StructType) -> LandingReader:  # noqa: N802 (Spark's name)
+        return LandingReader(dict(self.options))
+
+
+class LandingReader(DataSourceStreamReader):
+    """Admits, plans and reads. Spark keeps one on the driver for the offsets, and sends copies to the workers."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._options = options
+        self._opened: Admission | None = None
+
+    def _admission(self) -> Admission:
+        # Opened on first use: a connection cannot travel to the workers with the pickled reader.
+        if self._opened is None:
+            options = self._options
+            self._opened = Admission(
+                dsn=options["dsn"],
+                landing=Landing(options["incoming"], options["admitted"], options["archive"], options["quarantine"]),
+                query=options["query"],
+                epoch=int(options["epoch"]),
+                max_files=int(options["max_files"]),
+                max_bytes=int(options["max_bytes"]),
+            )
+            self._opened.recover()
+        return self._opened
+
+    def initialOffset(self) -> dict[str, int]:  # noqa: N802
+        return {"file_id": self._admission().first_offset()}
+
+    def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:  # noqa: N802
+        return {"file_id": self._admission().latest_offset(start["file_id"])}
+
+    def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[FilesPartition]:
+        files = self._admission().pending(start["file_id"], end["file_id"])
+        return [FilesPartition(group) for group in share_out(files, int(self._options["tasks"]))]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        assert isinstance(partition, FilesPartition)
+        if next(_tasks_of_this_worker) < _TASKS_THAT_IMPORT:
+            gc.freeze()
+        for file in partition.files:
+            yield from read_file(Path(file.path), file.file_id, int(self._options["max_file_bytes"]))
+
+    def stop(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def share_out(files: list[PendingFile], tasks: int) -> list[list[PendingFile]]:
+    """Cut a list of files into at most ``tasks`` runs of about equal bytes, in order: the first of two duplicates in a
+    batch is the one that was delivered first.
+    """
+    total = sum(file.size_bytes for file in files)
+    groups: list[list[PendingFile]] = []
+    before = 0
+    for file in files:
+        # The group in which the middle of the file falls; an empty file still takes a byte's place.
+        share = (before + file.size_bytes / 2) * tasks // max(total, 1)
+        if not groups or (share >= len(groups) and len(groups) < tasks):
+            groups.append([])
+        groups[-1].append(file)
+        before += file.size_bytes
+    return groups
+
+
+def source_options(settings: Settings, *, query: str, epoch: int, tasks: int) -> dict[str, str]:
+    """The options of the source. The DSN holds no password: libpq reads it from the file that the DSN names.
+
+    Parameters
+    ----------
+    settings:
+        Name the folders and the limits.
+    query, epoch:
+        Whose files these are, and the right to admit them.
+    tasks:
+        Tasks of a micro-batch, at most.
+    """
+    options = {
+        **asdict(Landing.of(settings)),
+        "dsn": settings.dsn("ingest"),
+        "query": query,
+        "epoch": epoch,
+        "tasks": tasks,
+        "max_files": settings.max_files_per_batch,
+        "max_bytes": settings.max_bytes_per_batch,
+        "max_file_bytes": settings.max_file_bytes,
+    }
+    return {name: str(value) for name, value in options.items()}

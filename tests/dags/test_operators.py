@@ -1,0 +1,154 @@
+"""How the stream's driver is launched and watched; whole runs of it are in test_whole_dags.py."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+import zipfile
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException
+
+from include.airflow.launch import JAVA_MODULE_OPTIONS, check_reachable, submit_environment
+from include.airflow.links import DriverLogLink
+from include.airflow.operators import StreamSubmitOperator, describe
+from include.errors import PlatformError
+from include.platform.packages import package_directory
+from include.settings import REPOSITORY, Settings
+from include.stream.status import StreamStatus
+from tests.support.sockets import free_ports
+
+
+@pytest.fixture
+def operator(airflow: Settings) -> StreamSubmitOperator:
+    return StreamSubmitOperator(task_id="run", job="jobs/stream_events.py", application_args=["--mode", "drain"])
+
+
+def _command(operator: StreamSubmitOperator, settings: Settings, extra: dict[str, Any]) -> list[str]:
+    operator._prepare(settings, extra)
+    return operator._get_hook()._build_spark_submit_command(operator.application)
+
+
+def test_the_driver_is_a_spark_submit_of_the_job(operator: StreamSubmitOperator, airflow: Settings) -> None:
+    command = _command(operator, airflow, {})
+    (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
+    assert command[:3] == ["spark-submit", "--master", f"spark://127.0.0.1:{airflow.ports['spark-master']}"]
+    assert command[command.index("--class") + 1] == "org.apache.spark.deploy.SparkSubmit"
+    assert command[command.index("--deploy-mode") + 1] == "cluster"
+    assert command[command.index("--driver-memory") + 1] == "1500m"
+    assert command[command.index(jar.as_uri()) + 1 :] == [
+        "--master",
+        "local[*]",
+        str(REPOSITORY / "jobs" / "stream_events.py"),
+        "--mode",
+        "drain",
+    ]
+    confs = _confs(command)
+    assert confs["spark.standalone.submit.waitAppCompletion"] == "false"
+    assert confs["spark.pyspark.python"] == sys.executable
+    assert confs["spark.driver.host"] == confs["spark.driver.bindAddress"] == "127.0.0.1"
+
+
+def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperator, airflow: Settings) -> None:
+    extra = {
+        "job-master": "spark://cluster:7077",
+        "driver-memory": "4g",
+        "driver-python": "/opt/python",
+        "driver-java-options": "-XX:+UseZGC",
+    }
+    command = _command(operator, airflow, extra)
+    confs = _confs(command)
+    assert "spark://cluster:7077" in command
+    assert command[command.index("--driver-memory") + 1] == "4g"
+    assert confs["spark.pyspark.python"] == "/opt/python"
+    assert confs["spark.driver.extraJavaOptions"].endswith(" -XX:+UseZGC")
+    # Executors on other machines must find the driver: Spark knows its address better.
+    assert "spark.driver.host" not in confs
+
+
+def _confs(command: list[str]) -> dict[str, str]:
+    pairs = itertools.pairwise(command)
+    return dict(value.split("=", 1) for option, value in pairs if option == "--conf")
+
+
+def test_the_jvm_options_are_those_of_this_spark() -> None:
+    (jar,) = (package_directory("pyspark") / "jars").glob("spark-launcher_*.jar")
+    with zipfile.ZipFile(jar) as classes:
+        constants = classes.read("org/apache/spark/launcher/JavaModuleOptions.class")
+    known = {one.decode() for one in re.findall(rb"-(?:-[a-z]|XX:|D)[\w.:+=/-]+", constants)}
+    assert known - {"--add-modules=jdk.incubator.vector"} == set(JAVA_MODULE_OPTIONS)
+
+
+def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "PATH": "/bin",
+        "AIRFLOW__CORE__FERNET_KEY": "secret",
+        "AIRFLOW_CONN_SHOP_OWNER": "secret",
+        "_AIRFLOW_X": "secret",
+        "SHOPSTREAM_HOME": "relative",
+        "SHOPSTREAM_TRIGGER_SECONDS": "1",
+    }
+    environment = submit_environment(given, airflow)
+    assert "secret" not in environment.values()
+    assert environment["PATH"] == f"{Path(sys.executable).parent}:/bin"
+    assert environment["SHOPSTREAM_TRIGGER_SECONDS"] == "1"
+    # The driver's working directory is another.
+    assert environment["SHOPSTREAM_HOME"] == str(airflow.root)
+    assert environment["SHOPSTREAM_LANDING"] == str(airflow.landing_dir)
+
+
+def test_a_master_that_is_down_is_refused_at_once(operator: StreamSubmitOperator, monkeypatch: Any) -> None:
+    port, rest_port = free_ports(2)
+    with pytest.raises(PlatformError, match=f"cannot be reached at 127.0.0.1, port {port}: .*make up"):
+        check_reachable("spark://127.0.0.1", port, rest_port)
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SPARK_CLUSTER", f'{{"conn_type": "spark", "host": "spark://127.0.0.1", "port": {port}}}'
+    )
+    with pytest.raises(PlatformError, match="the Spark master cannot be reached"):
+        operator.execute.__wrapped__(operator, {})
+
+
+def test_a_task_that_was_told_to_stop_does_not_succeed(operator: StreamSubmitOperator) -> None:
+    with pytest.raises(AirflowException, match="told to stop"):
+        operator.on_kill()
+
+
+def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
+    pushed: list[tuple[str, str]] = []
+    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.append((key, value)))}
+    for url in (None, "http://worker/1", "http://worker/1", "http://worker/2"):
+        operator._publish(context, DriverLogLink(), url)
+    assert pushed == [("_link_DriverLogLink", "http://worker/1"), ("_link_DriverLogLink", "http://worker/2")]
+    assert DriverLogLink().get_link(operator, ti_key=None) == "http://worker/2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"epoch": None}, "The stream is starting."),
+        (
+            {"heartbeat_age_seconds": 31.0},
+            "Epoch 7 (continuous) gave no sign of life for 31 s: nothing new; backlog 3 files.",
+        ),
+        (
+            {"ended_at": datetime(2026, 3, 4, tzinfo=UTC), "mode": "drain"},
+            "Epoch 7 (drain) has ended: nothing new; backlog 3 files.",
+        ),
+        ({}, "Epoch 7 (continuous): nothing new; backlog 3 files."),
+        (
+            {"batches": 4, "accepted": 1234, "duplicate": 2, "rejected": 1, "lag_seconds": 0.256},
+            "Epoch 7 (continuous): 4 batches, 1,234 rows accepted, 2 duplicate, 1 rejected, lag 0.26 s; "
+            "backlog 3 files.",
+        ),
+    ],
+)
+def test_a_line_of_the_log_says_how_the_stream_does(changes: dict[str, Any], line: str) -> None:
+    empty = {field.name: None for field in fields(StreamStatus)}
+    status = {"epoch": 7, "mode": "continuous", "wish": "run", "heartbeat_age_seconds": 1.0, "backlog_files": 3}
+    assert describe(StreamStatus(**{**empty, **status, **changes})) == line

@@ -1,0 +1,90 @@
+"""Every DAG as ``airflow dags test`` runs it, together: real Spark, real Postgres, real files."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+
+import pytest
+
+from include.db import transaction
+from include.manifest import read_manifest
+from include.settings import Settings
+from include.stream.status import set_wish, stream_status
+from tests.support.airflow import DagTest
+from tests.support.spark import running_spark, with_spark_ports
+from tests.support.waiting import wait_until
+
+
+@pytest.mark.timeout(420)
+def test_all_dags_work_together(database: Settings, start_dag) -> None:
+    settings = with_spark_ports(database)
+    ops = settings.dsn("ops")
+    with running_spark(settings):
+        stream = start_dag(settings, "stream_events")
+        # Its gate waits, in the triggerer's place, until the stream that starts beside it is alive.
+        feed = start_dag(settings, "generate_events", {"duration_seconds": 4, "rows_per_file": 100, "seed": 5})
+
+        log = feed.succeed(seconds=120)
+        assert "Waiting: the stream has never run" in log
+        assert re.search(r"Delivered .*'files': 4, 'rows': 400", log)
+        _wait_for_manifests(settings)
+
+        first = stream_status(ops)
+        _kill_driver(settings)
+        runs = [start_dag(settings, dag_id) for dag_id in ("refresh_views", "maintain_partitions")]
+        refreshed, maintained = (run.succeed(seconds=120) for run in runs)
+        assert re.search(r"mart_daily_kpis: [1-9]\d* rows in", refreshed)
+        assert "Every view is up to date." in refreshed
+        assert "partitions made ahead" in maintained
+        checked = start_dag(settings, "check_quality").succeed(seconds=120)
+        assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
+
+        wait_until(lambda: stream_status(ops).epoch != first.epoch, seconds=90, what="a successor of the killed driver")
+        _check_failed_try(settings, stream, first.epoch)
+        set_wish(ops, "drain")
+        log = stream.succeed(seconds=60)
+        assert "The stream ended as it was asked to." in log
+        assert re.search(
+            r"Epoch \d+ \(continuous\).*: \d+ batches, [\d,]+ rows accepted, .* lag \d+\.\d\d s; backlog", log
+        )
+        assert _links(stream) == {"_link_SparkUiLink", "_link_DriverLogLink"}
+
+
+def _wait_for_manifests(settings: Settings) -> None:
+    """Until Postgres holds what the manifests say."""
+    manifests = [read_manifest(path) for path in settings.manifest_dir.iterdir()]
+    expected = (sum(one.valid for one in manifests), sum(one.duplicates for one in manifests))
+
+    def loaded() -> tuple[int, int]:
+        with transaction(settings.dsn("ops")) as cursor:
+            cursor.execute("SELECT coalesce(sum(accepted), 0), coalesce(sum(duplicate), 0) FROM shop.files")
+            return cursor.fetchone()
+
+    wait_until(lambda: loaded() == expected, seconds=30, what=f"{expected} accepted and duplicate rows")
+
+
+def _kill_driver(settings: Settings) -> None:
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")
+        os.kill(cursor.fetchone()[0], signal.SIGKILL)
+
+
+def _check_failed_try(settings: Settings, stream: DagTest, epoch: int | None) -> None:
+    assert "The stream's driver ended as FAILED." in stream.log
+    assert f"Epoch {epoch} has recorded no end" in stream.log
+    assert "The end of stdout of driver-" in stream.log
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT severity, source, title FROM shop.alerts")
+        assert cursor.fetchall() == [
+            ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as FAILED.")
+        ]
+
+
+def _links(run: DagTest) -> set[str]:
+    with sqlite3.connect(run.metadata) as connection:
+        return {
+            key for (key,) in connection.execute("SELECT key FROM xcom WHERE key LIKE '_link_%' AND value != '\"\"'")
+        }

@@ -1,0 +1,26 @@
+"""One whole platform for all end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.platform import Platform
+from tests.support.postgres import temporary_home
+
+
+@pytest.fixture(scope="session")
+def _platform_of_session() -> Iterator[Platform]:
+    with temporary_home() as home:
+        platform = Platform(home)
+        yield platform
+        platform.run("include.platform", "down")
+
+
+@pytest.fixture
+def platform(_platform_of_session: Platform) -> Platform:
+    """A platform that is up: the first test that asks starts it, and so does the next after one that stopped it."""
+    if not _platform_of_session.status()["is_up"]:
+        _platform_of_session.up()
+    return _platform_of_session

@@ -1,0 +1,69 @@
+"""What a newcomer does in the Airflow UI, in a real browser: log in, look around, trigger a DAG with other params."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from include.db import transaction
+from tests.support.browser import chromium
+from tests.support.platform import Platform
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+DAGS = ("check_quality", "generate_events", "maintain_partitions", "refresh_views", "stream_events")
+# None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
+ARGUMENTS = ["--disable-background-networking", "--disable-gpu", "--no-first-run"]
+PAGE_MS = 60_000
+
+
+@pytest.fixture
+def page(platform: Platform) -> Iterator[Page]:
+    """A page of the UI, logged in as the administrator."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        )
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PAGE_MS)
+        page.goto(platform.url)
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", platform.password)
+        page.click("[type=submit]")
+        page.wait_for_url(f"{platform.url}/")
+        yield page
+        browser.close()
+
+
+def test_every_dag_is_listed_and_running(page: Page, platform: Platform) -> None:
+    page.goto(f"{platform.url}/dags")
+    for dag_id in DAGS:
+        expect(page.get_by_role("link", name=dag_id, exact=True).first).to_be_visible(timeout=PAGE_MS)
+    page.goto(f"{platform.url}/dags/stream_events")
+    # The docstring of the file is the runbook in the UI.
+    page.get_by_role("button", name=re.compile("Dag Docs")).first.click()
+    expect(page.get_by_text("Keep the stream running")).to_be_visible(timeout=PAGE_MS)
+
+
+def test_a_feed_triggered_with_other_params_succeeds(page: Page, platform: Platform) -> None:
+    page.goto(f"{platform.url}/dags/generate_events")
+    page.get_by_role("button", name="Trigger").first.click()
+    page.locator("[name=element_events_per_second]").fill("50")
+    page.locator("[name=element_duration_seconds]").fill("4")
+    page.locator("[name=element_rows_per_file]").fill("40")
+    page.locator("[name=element_seed]").fill("4321")
+    page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    page.wait_for_url(re.compile(r"/dags/generate_events/runs/manual__"))
+    expect(page.get_by_text("Success").first).to_be_visible(timeout=3 * PAGE_MS)
+
+    def loaded() -> list[int]:
+        with transaction(platform.settings.dsn("analyst")) as cursor:
+            cursor.execute("SELECT read FROM shop.files WHERE name LIKE '%-4321-%' AND state = 'loaded'")
+            return [read for (read,) in cursor]
+
+    wait_until(lambda: loaded() == [40] * 5, seconds=60, what="the five files of the run to be loaded")

@@ -1,0 +1,174 @@
+"""The life of a platform, through the commands that users run: up, load, reconcile, repair, down, and up again."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.db import transaction
+from include.platform.rest import AirflowApi
+from tests.support.platform import Platform
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def count(platform: Platform, query: str) -> int:
+    """The single number that a query gives to the owner."""
+    with transaction(platform.settings.dsn("owner")) as cursor:
+        cursor.execute(query)
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def generated_file(platform: Platform, directory: Path) -> Path:
+    """One file of the generator with valid, bad and duplicate rows, outside the landing folder."""
+    # Another seed and an old start: none of its events are in the feed.
+    options = ["--no-pace", "--rate", "100", "--duration", "10", "--seed", "7", "--start", "2026-03-01T12:00:00Z"]
+    folders = ["--landing", str(directory), "--manifests", str(directory / "manifests")]
+    platform.succeed("include.generator", *options, *folders)
+    (path,) = directory.glob("*.csv")
+    return path
+
+
+def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
+    status = platform.status()
+    assert {process["name"]: process["state"] for process in status["processes"]} == dict.fromkeys(
+        (
+            "postgres",
+            "spark-master",
+            "spark-worker",
+            "api-server",
+            "scheduler",
+            "dag-processor",
+            "triggerer",
+        ),
+        "RUNNING",
+    )
+    assert status["stream"]["is_alive"]
+    assert status["totals"]["accepted"] > 0
+    assert status["totals"]["read"] == sum(status["totals"][kind] for kind in ("accepted", "duplicate", "rejected"))
+    assert any(refresh["error"] is None for refresh in status["refreshes"])
+    assert status["quality"]
+
+
+def test_every_port_is_bound_to_loopback_only(platform: Platform) -> None:
+    ours = set(platform.pids())
+    addresses = {
+        connection.laddr.ip
+        for pid in ours
+        for connection in psutil.Process(pid).net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
+    for port in (platform.settings.ports["airflow"], platform.settings.ports["spark-rest"]):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+def test_second_up_finds_everything_running(platform: Platform) -> None:
+    before = {process["name"]: process["pid"] for process in platform.status()["processes"]}
+    began = time.monotonic()
+    output = platform.up()
+    assert time.monotonic() - began < 30
+    assert "7 processes run already" in output
+    assert {process["name"]: process["pid"] for process in platform.status()["processes"]} == before
+
+
+def test_own_file_is_loaded_once_and_balanced(platform: Platform, tmp_path: Path) -> None:
+    path = generated_file(platform, tmp_path)
+    packed = tmp_path / "again.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+        rows = sum(1 for _ in csv.reader(file)) - 1
+
+    first = platform.succeed("include.platform", "load", str(path))
+    assert f"{path.name}: {rows:,} rows read" in first
+    events = count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'")
+    assert events > rows / 2
+    # The same rows under another name: every one that was accepted is a duplicate now.
+    assert "= 0 accepted" in platform.succeed("include.platform", "load", str(packed))
+    assert count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'") == events
+
+
+def test_file_without_header_is_quarantined_and_the_stream_goes_on(platform: Platform, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.csv"
+    broken.write_text("1,2,3\n")
+    done = platform.run("include.platform", "load", str(broken))
+    assert done.returncode == 1
+    assert "broken.csv is in quarantine" in done.stdout
+    assert platform.status()["stream"]["is_alive"]
+
+
+def test_load_refuses_what_would_never_be_read(platform: Platform, tmp_path: Path) -> None:
+    (tmp_path / "events.txt").touch()
+    done = platform.run("include.platform", "load", str(tmp_path / "events.txt"), str(tmp_path / "missing.csv"))
+    assert done.returncode == 1
+    assert "events.txt is not named *.csv" in done.stderr
+    assert "missing.csv is not a file" in done.stderr
+
+
+def test_manifests_and_postgres_agree(platform: Platform) -> None:
+    def is_reconciled() -> bool:
+        # Files of the feed that are still on their way are not a disagreement, but may be one for a moment.
+        return platform.run("include.reconcile").returncode == 0
+
+    wait_until(is_reconciled, seconds=120, what="manifests and Postgres to agree")
+
+
+def test_connection_string_is_printed_alone(platform: Platform) -> None:
+    output = platform.succeed("include.platform", "dsn", "--role", "analyst")
+    assert output == platform.settings.dsn("analyst") + "\n"
+
+
+def test_psql_of_the_wheel_answers(platform: Platform) -> None:
+    output = platform.succeed("include.platform", "psql", "--", "-Atc", "SELECT current_user")
+    assert output == "shop_owner\n"
+
+
+def test_killed_process_comes_back_by_itself(platform: Platform) -> None:
+    (before,) = (process for process in platform.status()["processes"] if process["name"] == "triggerer")
+    psutil.Process(before["pid"]).send_signal(signal.SIGKILL)
+
+    def is_back() -> bool:
+        (now,) = (process for process in platform.status()["processes"] if process["name"] == "triggerer")
+        return now["state"] == "RUNNING" and now["pid"] != before["pid"]
+
+    wait_until(is_back, seconds=60, what="a new triggerer")
+    wait_until(lambda: not AirflowApi(platform.settings).unhealthy(), seconds=120, what="Airflow to be healthy")
+
+
+def test_clean_refuses_while_it_runs(platform: Platform) -> None:
+    done = platform.run("include.platform", "clean", "--yes")
+    assert done.returncode == 1
+    assert "Stop it with `make down` first" in done.stderr
+    assert platform.settings.root.exists()
+
+
+def test_down_stops_everything_in_time_and_up_continues(platform: Platform) -> None:
+    api = AirflowApi(platform.settings)
+    api.set_paused("maintain_partitions", True)
+
+    began = time.monotonic()
+    platform.succeed("include.platform", "down")
+    assert time.monotonic() - began < 30
+    assert platform.pids() == []
+    down = platform.run("include.platform", "status")
+    assert down.returncode == 3
+    assert "is down" in down.stdout
+
+    output = platform.up()
+    assert "maintain_partitions stays paused" in output
+    status = platform.status()
+    assert status["stream"]["is_alive"]
+    assert status["stream"]["wish"] == "run"
+    assert api.dags() == {**dict.fromkeys(api.dags(), False), "maintain_partitions": True}
+    api.set_paused("maintain_partitions", False)
+    files = "SELECT count(*) FROM (SELECT FROM shop.events GROUP BY event_id HAVING count(*) > 1) AS doubled"
+    assert count(platform, files) == 0

@@ -1,0 +1,39 @@
+"""The tables of the migrations hold what the contract says."""
+
+from __future__ import annotations
+
+from include.contract import COLUMNS
+from include.db import transaction
+from include.settings import Settings
+
+LEDGER_COLUMNS = {"batch_id", "file_id", "ingested_at"}
+
+TYPES = """
+SELECT attname, format_type(atttypid, atttypmod), attnotnull
+FROM pg_attribute
+WHERE attrelid = 'shop.events'::regclass AND attnum > 0 AND NOT attisdropped
+"""
+READABLE = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = 'shop' AND table_name = 'events'
+    AND has_column_privilege('shop_analyst', 'shop.events', column_name, 'SELECT')
+"""
+# format_type() spells these types out.
+SPELLED_OUT = {"timestamptz": "timestamp with time zone"}
+
+
+def test_the_events_table_has_the_columns_types_and_nulls_of_the_contract(database: Settings) -> None:
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute(TYPES)
+        found = {name: (kind, is_required) for name, kind, is_required in cursor if name not in LEDGER_COLUMNS}
+    assert found == {
+        column.name: (SPELLED_OUT.get(column.postgres_type, column.postgres_type), not column.is_nullable)
+        for column in COLUMNS
+    }
+
+
+def test_analysts_read_every_column_but_the_personal_ones(database: Settings) -> None:
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute(READABLE)
+        readable = {name for (name,) in cursor}
+    assert readable == {column.name for column in COLUMNS if not column.is_personal} | LEDGER_COLUMNS

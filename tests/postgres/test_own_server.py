@@ -1,0 +1,44 @@
+"""A platform on a PostgreSQL that somebody else runs: it is migrated and used, and never started or stopped."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+from rich.console import Console
+
+from include.db import transaction
+from include.platform.connections import airflow_connections
+from include.platform.down import Shutdown
+from include.platform.report import Report
+from include.platform.supervisor import Supervisor
+from include.platform.up import Startup
+from include.settings import Settings
+from tests.support.platform import Platform
+from tests.support.postgres import temporary_home
+
+
+def test_up_and_down_on_an_own_server(cluster: Settings) -> None:
+    with temporary_home() as home:
+        settings = Platform(home).settings.model_copy(update={"database_host": str(cluster.socket_dir)})
+        settings.secrets_dir.mkdir(mode=0o700)
+        shutil.copy(cluster.passfile, settings.passfile)
+        report = Report(Console(file=io.StringIO()))
+
+        Startup(settings, report, services=["postgres"]).run()
+        try:
+            assert "postgres" not in Supervisor(settings).states()
+            with transaction(settings.dsn("owner")) as cursor:
+                cursor.execute("SELECT wish FROM shop.stream_control")
+                assert cursor.fetchone() == ("run",)
+            with transaction(settings.dsn("airflow", "airflow")) as cursor:
+                cursor.execute("SELECT conn_id FROM connection ORDER BY conn_id")
+                expected = sorted(one["conn_id"] for one in airflow_connections(settings))
+                assert [conn_id for (conn_id,) in cursor] == expected
+                cursor.execute("SELECT username FROM ab_user")
+                assert cursor.fetchall() == [("admin",)]
+        finally:
+            assert Shutdown(settings, report).run()
+        assert not Supervisor(settings).is_up
+        with transaction(settings.dsn("owner")) as cursor:
+            cursor.execute("SELECT 1")

@@ -1,0 +1,213 @@
+"""Partitions are made ahead; what is past retention goes, is on record, and nothing that someone still needs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.db import connect, partitions, transaction
+from include.db.archive import prune
+from include.db.partitions import MaintenanceReport, RetiredPartition, maintain
+from include.settings import Settings
+from tests.support.rows import at, days_ago, load_batch, make_event
+
+
+def keep_a_week(database: Settings) -> MaintenanceReport:
+    return maintain(database.dsn("owner"), ahead_days=2, retention_days=7)
+
+
+def one(database: Settings, query: str) -> Any:
+    with transaction(database.dsn("ops")) as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()[0]
+
+
+def day_partitions(database: Settings) -> list[str]:
+    with transaction(database.dsn("ops")) as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+            " WHERE inhparent = 'shop.events'::regclass AND relname ~ '[0-9]{8}$' ORDER BY 1"
+        )
+        return [name for (name,) in cursor]
+
+
+def name_of(days: float) -> str:
+    return f"events_{days_ago(days):%Y%m%d}"
+
+
+def load_old(database: Settings, days: float, *, count: int = 1) -> None:
+    """Events of that many days ago, loaded then."""
+    moment = days_ago(days)
+    load_batch(database.dsn("owner"), [make_event(event_time=moment) for _ in range(count)], ingested_at=moment)
+
+
+def test_partitions_are_made_from_yesterday_on(database: Settings) -> None:
+    assert keep_a_week(database).made == 4
+    assert day_partitions(database) == [name_of(days) for days in (1, 0, -1, -2)]
+    assert keep_a_week(database).made == 0
+
+
+def test_a_day_past_retention_goes_and_totals_still_add_up(database: Settings) -> None:
+    load_old(database, 9, count=3)
+    load_old(database, 5, count=2)
+    report = keep_a_week(database)
+    assert report.retired == (RetiredPartition(name_of(9), days_ago(9).date(), 3),)
+    assert report.busy == ()
+    assert f"{name_of(9)}: 3 events retired" in str(report)
+    assert name_of(9) not in day_partitions(database)
+    assert name_of(5) in day_partitions(database)
+    assert one(database, f"SELECT to_regclass('shop.{name_of(9)}')") is None
+    assert one(
+        database,
+        "SELECT (SELECT sum(accepted) FROM shop.batches)"
+        " = (SELECT count(*) FROM shop.events) + (SELECT sum(events) FROM shop.retired_partitions)",
+    )
+    assert keep_a_week(database).retired == ()
+
+
+def test_the_last_day_within_retention_stays(database: Settings) -> None:
+    load_old(database, 7)
+    assert keep_a_week(database).retired == ()
+
+
+def test_a_backfill_stays_for_as_long_after_it_was_loaded(database: Settings) -> None:
+    load_old(database, 9)
+    load_batch(database.dsn("owner"), [make_event(event_time=days_ago(9))], ingested_at=days_ago(2))
+    assert keep_a_week(database).retired == ()
+    assert one(database, "SELECT count(*) FROM shop.events") == 2
+
+
+def test_events_from_before_the_first_day_go_by_when_they_were_loaded(database: Settings) -> None:
+    dsn = database.dsn("owner")
+    load_batch(dsn, [make_event(event_time=at("2019-05-01 12:00"))], ingested_at=days_ago(8))
+    load_batch(dsn, [make_event(event_time=at("2019-05-01 12:00"))], ingested_at=days_ago(1))
+    assert keep_a_week(database).retired == (RetiredPartition("events_before_2026", None, 1),)
+    assert one(database, "SELECT count(*) FROM shop.events") == 1
+    assert keep_a_week(database).retired == ()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partitions, "LOCK_ATTEMPTS", 2)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(partitions, "LOCK_PAUSE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_partition_in_use_is_left_for_the_next_run(database: Settings) -> None:
+    load_old(database, 9)
+    reader = connect(database.dsn("analyst"))
+    try:
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT count(event_id) FROM shop.events")
+            report = keep_a_week(database)
+            cursor.execute("SELECT count(event_id) FROM shop.events")
+            assert cursor.fetchone() == (1,)
+    finally:
+        reader.close()
+    assert (report.busy, report.retired) == ((name_of(9),), ())
+    assert one(database, "SELECT count(*) FROM shop.retired_partitions") == 0
+    assert [retired.events for retired in keep_a_week(database).retired] == [1]
+
+
+@pytest.fixture
+def late_batch(database: Settings) -> Iterator[Any]:
+    """A batch under way that has put an event into a day past retention."""
+    load_old(database, 9)
+    connection = connect(database.dsn("owner"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO shop.events
+            SELECT (overlay(event_id::text PLACING 'f' FROM 36))::uuid, event_type, event_time, user_id,
+                customer_segment, session_id, order_id, product_id, product_name, category, brand, unit_price,
+                quantity, currency, payment_method, channel, device, country, city, batch_id, file_id,
+                clock_timestamp()
+            FROM shop.events
+            """
+        )
+    yield connection
+    connection.close()
+
+
+def test_an_event_that_arrives_at_the_last_moment_is_not_lost(
+    database: Settings, late_batch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT_SECONDS", 30)
+    with ThreadPoolExecutor() as pool:
+        maintaining = pool.submit(keep_a_week, database)
+        deadline = time.monotonic() + 20
+        while not one(database, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+            assert time.monotonic() < deadline, "maintain never waited for the batch"
+            time.sleep(0.01)
+        late_batch.commit()
+        report = maintaining.result(timeout=20)
+    assert (report.retired, report.busy) == ((), ())
+    assert one(database, "SELECT count(*) FROM shop.events") == 2
+
+
+def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
+    owner = database.dsn("owner")
+    reject = {"raw": "x", "reasons": ["row_ragged"]}
+    with transaction(owner) as cursor:
+        # Making the views has left a record of each.
+        cursor.execute("TRUNCATE shop.refreshes")
+    for days in (9, 1):
+        load_batch(owner, [], rejects=[reject], ingested_at=days_ago(days))
+        with transaction(owner) as cursor:
+            moment = {"at": days_ago(days)}
+            cursor.execute(
+                "INSERT INTO shop.quality_results (run_id, suite, table_name, check_name, severity, is_success,"
+                " duration_ms, checked_at) VALUES ('r', 's', 't', 'c', 'info', true, 1, %(at)s)",
+                moment,
+            )
+            cursor.execute(
+                "INSERT INTO shop.refreshes (view_name, started_at, finished_at) VALUES ('v', %(at)s, %(at)s)", moment
+            )
+            cursor.execute(
+                "INSERT INTO shop.alerts (severity, source, title, detail, raised_at)"
+                " VALUES ('info', 's', 't', 'd', %(at)s)",
+                moment,
+            )
+    assert keep_a_week(database).deleted == {"rejects": 1, "quality_results": 1, "refreshes": 1, "alerts": 1}
+    for table in ("rejects", "quality_results", "refreshes", "alerts"):
+        assert one(database, f"SELECT count(*) FROM shop.{table}") == 1
+    assert one(database, "SELECT count(*) FROM shop.batches") == 2
+    assert one(database, "SELECT count(*) FROM shop.files") == 2
+
+
+def test_files_go_at_their_age(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, archive_hours=1, retention_days=2)
+    aged = (settings.manifest_dir, settings.quarantine_dir, settings.task_log_dir)
+    for directory in (settings.archive_dir / "2026-11-20", *aged):
+        directory.mkdir(parents=True)
+        (directory / "file.csv").write_bytes(b"12345")
+    hours = timedelta(hours=1).total_seconds()
+
+    def left(now: float) -> list[tuple[str, int, int]]:
+        return [(one.directory.name, one.files, one.size_bytes) for one in prune(settings, now=now)]
+
+    now = time.time()
+    names = ("landing-archive", "landing-manifests", "landing-quarantine", "tasks")
+    assert left(now + 0.9 * hours) == [(name, 0, 0) for name in names]
+    assert left(now + 1.1 * hours) == [(names[0], 1, 5), *((name, 0, 0) for name in names[1:])]
+    assert left(now + 49 * hours) == [(names[0], 0, 0), *((name, 1, 5) for name in names[1:])]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert all(directory.is_dir() for directory in aged)
+
+
+def test_an_old_file_that_was_loaded_today_stays(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, archive_hours=1)
+    settings.archive_dir.mkdir(parents=True)
+    path = settings.archive_dir / "backfill.csv"
+    path.write_bytes(b"")
+    os.utime(path, (0, 0))
+    prune(settings)
+    assert path.exists()

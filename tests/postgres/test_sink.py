@@ -1,0 +1,206 @@
+"""The batch transaction on a real PostgreSQL, without Spark: what Spark would hand over is made by hand."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg2.errors
+import pyarrow as pa
+import pytest
+
+from include.contract import COLUMN_NAMES, RULES
+from include.db import transaction
+from include.errors import BalanceError, FencedError
+from include.settings import Settings
+from include.stream.admission import Admission
+from include.stream.batch import BROKEN_RULES
+from include.stream.epoch import take_epoch
+from include.stream.landing import Landing
+from include.stream.sink import BatchSink
+from tests.support.csv_files import csv_text, deliver, uuid7, valid_row
+
+SCHEMA = pa.schema(
+    [
+        ("file_id", pa.int64()),
+        ("line", pa.int64()),
+        ("is_footer", pa.bool_()),
+        ("row_error", pa.string()),
+        ("detail", pa.string()),
+        *((name, pa.string()) for name in COLUMN_NAMES),
+        (BROKEN_RULES, pa.int64()),
+    ]
+)
+for name, kind in {
+    "event_time": pa.timestamp("us", tz="UTC"),
+    "unit_price": pa.decimal128(12, 2),
+    "quantity": pa.int32(),
+}.items():
+    SCHEMA = SCHEMA.set(SCHEMA.get_field_index(name), pa.field(name, kind))
+
+
+def typed_row(file_id: int, line: int, *, broken: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row as the job's transforms hand it over."""
+    row = {
+        **valid_row(),
+        "event_time": datetime.now(UTC),
+        "unit_price": Decimal("10.00"),
+        "quantity": 1,
+        **changes,
+    }
+    return {**row, "file_id": file_id, "line": line, "is_footer": False, BROKEN_RULES: broken}
+
+
+def footer(file_id: int, read: int, fault: str | None = None) -> dict[str, Any]:
+    detail = '{"fault_detail": null, "extra_columns": []}'
+    return {"file_id": file_id, "line": read, "is_footer": True, "row_error": fault, "detail": detail, BROKEN_RULES: 0}
+
+
+def batch(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
+
+
+def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with transaction(settings.dsn("owner")) as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def next_epoch(settings: Settings) -> int:
+    return take_epoch(
+        settings.dsn("ingest"), "events", mode="continuous", host="test", pid=1, ui_url=None, log_path=None
+    )
+
+
+@pytest.fixture
+def sink(database: Settings) -> Iterator[BatchSink]:
+    """The sink of the current epoch, with two admitted files, 1 and 2."""
+    landing, epoch = Landing.of(database), next_epoch(database)
+    landing.make()
+    for number in (1, 2):
+        deliver(Path(landing.incoming), csv_text([valid_row()]), f"{number}.csv")
+    admission = Admission(database.dsn("ingest"), landing, "events", epoch, max_files=10, max_bytes=1 << 20)
+    admission.recover()
+    assert admission.latest_offset(0) == 2
+    admission.close()
+    sink = BatchSink(database.dsn("ingest"), landing, "events", epoch)
+    yield sink
+    sink.close()
+
+
+def test_a_replayed_batch_changes_nothing(database: Settings, sink: BatchSink) -> None:
+    flagged = batch(typed_row(1, 2), footer(1, 1), footer(2, 0))
+    assert sink.write(flagged, spark_batch_id=0) is not None
+    before = query(database, "SELECT * FROM shop.batches, shop.files ORDER BY file_id")
+    assert sink.write(flagged, spark_batch_id=1) is None
+    assert query(database, "SELECT * FROM shop.batches, shop.files ORDER BY file_id") == before
+    assert query(database, "SELECT count(*) FROM shop.events") == [(1,)]
+
+
+def test_a_file_that_was_settled_is_left_out_of_a_batch_with_new_ones(database: Settings, sink: BatchSink) -> None:
+    old, new = typed_row(1, 2), typed_row(2, 2)
+    sink.write(batch(old, footer(1, 1)), spark_batch_id=0)
+    result = sink.write(batch(old, footer(1, 1), new, footer(2, 1)), spark_batch_id=1)
+    assert result is not None
+    assert (result.files, result.read, result.accepted, result.duplicate) == (1, 1, 1, 0)
+
+
+def test_an_old_epoch_cannot_write(database: Settings, sink: BatchSink) -> None:
+    newer = next_epoch(database)
+    with pytest.raises(FencedError, match=f"holds epoch {sink.epoch} .* the current one is {newer}"):
+        sink.write(batch(typed_row(1, 2), footer(1, 1)), spark_batch_id=0)
+    assert query(database, "SELECT count(*) FROM shop.events, shop.batches") == [(0,)]
+
+
+def test_an_old_epoch_cannot_admit(database: Settings, sink: BatchSink) -> None:
+    next_epoch(database)
+    deliver(Path(sink.landing.incoming), csv_text([valid_row()]))
+    admission = Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=10, max_bytes=1 << 20)
+    with pytest.raises(FencedError):
+        admission.latest_offset(2)
+    assert query(database, "SELECT count(*) FROM shop.files") == [(2,)]
+
+
+def test_rows_that_do_not_add_up_are_not_stored(database: Settings, sink: BatchSink) -> None:
+    with pytest.raises(BalanceError, match="file 1: 2 rows were read"):
+        sink.write(batch(typed_row(1, 2), footer(1, 2)), spark_batch_id=0)
+    assert query(database, "SELECT count(*) FROM shop.events") == [(0,)]
+    assert query(database, "SELECT DISTINCT state FROM shop.files") == [("admitted",)]
+
+
+def test_no_row_of_a_faulty_file_is_taken(database: Settings, sink: BatchSink) -> None:
+    sink.write(batch(typed_row(1, 2), footer(1, 1, "gzip_damaged"), typed_row(2, 2), footer(2, 1)), spark_batch_id=0)
+    assert query(database, "SELECT file_id, state, read, accepted FROM shop.files ORDER BY 1") == [
+        (1, "quarantined", 0, 0),
+        (2, "loaded", 1, 1),
+    ]
+    assert query(database, "SELECT file_id FROM shop.events") == [(2,)]
+
+
+def test_a_late_duplicate_is_found_among_older_and_newer_events(database: Settings, sink: BatchSink) -> None:
+    now = datetime.now(UTC)
+    ids = [uuid7(now - timedelta(days=days)) for days in range(4)]
+    stored = [typed_row(1, 2 + index, event_id=event_id) for index, event_id in enumerate((ids[0], ids[2]))]
+    sink.write(batch(*stored, footer(1, 2)), spark_batch_id=0)
+    more = [typed_row(2, 2 + index, event_id=event_id) for index, event_id in enumerate([*ids, ids[3]])]
+    result = sink.write(batch(*more, footer(2, 5)), spark_batch_id=1)
+    assert result is not None
+    assert (result.accepted, result.duplicate) == (2, 3)
+    assert query(database, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(4, 4)]
+
+
+def test_the_rollup_sums_exactly(database: Settings, sink: BatchSink) -> None:
+    minute = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    dear = {"event_time": minute, "unit_price": Decimal("9999999999.99"), "quantity": 1000}
+    cheap = {"event_time": minute + timedelta(seconds=59), "unit_price": Decimal("0.01"), "quantity": 3}
+    sink.write(batch(typed_row(1, 2, **dear), typed_row(1, 3, **cheap), footer(1, 2)), spark_batch_id=0)
+    sink.write(batch(typed_row(2, 2, **cheap), footer(2, 1)), spark_batch_id=1)
+    assert query(database, "SELECT minute, events, quantity, amount, batch_id FROM shop.rollup_minute") == [
+        (minute, 3, 1006, Decimal("9999999999990.06"), 2)
+    ]
+
+
+def test_rejects_name_line_and_reasons(database: Settings, sink: BatchSink) -> None:
+    codes = [rule.code for rule in RULES]
+    broken = 1 << codes.index("country_invalid") | 1 << codes.index("event_late")
+    sink.write(batch(typed_row(1, 2, broken=broken), footer(1, 1)), spark_batch_id=0)
+    assert query(database, "SELECT file_name, line, reasons FROM shop.rejects") == [("1.csv", 2, ["country_invalid"])]
+    ((raw,),) = query(database, "SELECT raw FROM shop.rejects")
+    assert raw == next(Path(sink.landing.archive).glob("*/1-1.csv")).read_text().splitlines()[1]
+
+
+def test_a_partition_that_retention_dropped_is_made_again(database: Settings, sink: BatchSink) -> None:
+    old = datetime(2026, 2, 3, tzinfo=UTC)
+    sink.write(batch(typed_row(1, 2, event_id=uuid7(old)), footer(1, 1)), spark_batch_id=0)
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("DROP TABLE shop.events_20260203")
+    late = batch(typed_row(2, 2, event_id=uuid7(old)), footer(2, 1))
+    with pytest.raises(psycopg2.errors.CheckViolation, match="no partition"):
+        sink.write(late, spark_batch_id=1)
+    assert sink.write(late, spark_batch_id=1) is not None
+    assert query(database, "SELECT tableoid::regclass::text FROM shop.events") == [("shop.events_20260203",)]
+
+
+def test_a_batch_is_bounded_by_what_its_files_hold_unpacked(database: Settings, sink: BatchSink) -> None:
+    content = csv_text([valid_row()] * 2000).encode()
+    for number in range(3):
+        deliver(Path(sink.landing.incoming), gzip.compress(content), f"packed-{number}.csv.gz")
+    admission = Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=100, max_bytes=2 * len(content) + 1)
+    assert admission.latest_offset(2) == 4
+    assert query(database, "SELECT DISTINCT unpacked_bytes FROM shop.files WHERE file_id > 2") == [(len(content),)]
+    admission.close()
+
+
+def test_a_driver_finishes_what_a_dead_one_left_in_the_admitted_folder(database: Settings, sink: BatchSink) -> None:
+    sink.write(batch(typed_row(1, 2), footer(1, 1)), spark_batch_id=0)
+    (archived,) = Path(sink.landing.archive).glob("*/1-1.csv")
+    admitted = Path(sink.landing.admitted)
+    archived.rename(admitted / "1.csv")
+    (admitted / ".foreign").touch()
+    Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=10, max_bytes=1 << 20).recover()
+    assert archived.exists()
+    assert {path.name for path in admitted.iterdir()} == {"2.csv", ".foreign"}

@@ -1,0 +1,91 @@
+"""DAG runs as ``airflow dags test`` makes them: the real tasks, in one process, without a scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from include.platform.connections import airflow_connections
+from include.platform.environment import airflow_environment
+from include.settings import REPOSITORY, Settings
+
+_AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+
+
+def connection_variables(settings: Settings) -> dict[str, str]:
+    """The platform's Connections as environment variables."""
+    return {f"AIRFLOW_CONN_{one.pop('conn_id').upper()}": json.dumps(one) for one in airflow_connections(settings)}
+
+
+def make_metadata(home: Path) -> Path:
+    """Make a migrated metadata database of Airflow; returns its file."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(home)}
+    done = subprocess.run([_AIRFLOW, "db", "migrate"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home / "airflow.db"
+
+
+class DagTest:
+    """One ``airflow dags test DAG --conf PARAMS``, running.
+
+    Parameters
+    ----------
+    settings:
+        The database and the Spark cluster that the DAG works with.
+    metadata:
+        A metadata database, of which this run gets a copy.
+    home:
+        A directory of its own, made here.
+    """
+
+    def __init__(
+        self, settings: Settings, dag_id: str, params: Mapping[str, object] | None, *, metadata: Path, home: Path
+    ) -> None:
+        home.mkdir()
+        shutil.copy(metadata, home)
+        url = f"sqlite:///{home / metadata.name}"
+        environment = {
+            **airflow_environment(settings),
+            **connection_variables(settings),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url.replace("sqlite", "sqlite+aiosqlite"),
+        }
+        self.dag_id = dag_id
+        self.metadata = home / metadata.name
+        self._log = home / "log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [_AIRFLOW, "dags", "test", dag_id, "--conf", json.dumps(params or {})],
+                env=environment,
+                cwd=REPOSITORY,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(errors="replace")
+
+    def succeed(self, *, seconds: float) -> str:
+        """Wait for the run to succeed; returns its log."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.dag_id} did not end within {seconds:.0f} s:\n{self.log[-8000:]}")
+        assert code == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
+        return self.log
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,44 @@
+"""A Chromium for the browser tests: one that is installed, or Playwright's own.
+
+``python -m tests.support.browser`` makes sure that there is one; `make test` runs it first, so that a missing one is
+told in the first second and not after ten minutes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_REMEDY = (
+    "No Chromium was found, and Playwright cannot download one. Install Chromium or Google Chrome with your package "
+    "manager (on Debian: apt-get install chromium), so that one of these is on PATH: " + ", ".join(_NAMES)
+)
+
+
+def chromium() -> str | None:
+    """The path of a Chromium, or None."""
+    for name in _NAMES:
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+def main() -> int:
+    """Make sure that there is one; returns the exit status."""
+    if chromium() is None:
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+    if chromium() is None:
+        print(_REMEDY, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

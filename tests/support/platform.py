@@ -1,0 +1,89 @@
+"""A whole platform for the end-to-end tests: its own home and ports, driven by the commands that users run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from include.platform.environment import INSTANCE_VARIABLE
+from include.platform.secrets import admin_password
+from include.settings import REPOSITORY, Settings
+from tests.support.sockets import free_ports
+
+_PORTS = (
+    "SHOPSTREAM_PORT",
+    "SHOPSTREAM_SPARK_MASTER_PORT",
+    "SHOPSTREAM_SPARK_REST_PORT",
+    "SHOPSTREAM_SPARK_MASTER_UI_PORT",
+    "SHOPSTREAM_SPARK_WORKER_PORT",
+    "SHOPSTREAM_SPARK_WORKER_UI_PORT",
+    "SHOPSTREAM_SPARK_DRIVER_UI_PORT",
+)
+
+
+class Platform:
+    """One instance below ``home``."""
+
+    def __init__(self, home: Path) -> None:
+        ports = {name: str(port) for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)}
+        self.variables = {"SHOPSTREAM_HOME": str(home), **ports}
+        self.settings = Settings.from_env(self.variables)
+
+    @property
+    def url(self) -> str:
+        """Of the Airflow UI."""
+        return f"http://127.0.0.1:{self.settings.port}"
+
+    @property
+    def password(self) -> str:
+        """Of the user ``admin``."""
+        return admin_password(self.settings)
+
+    def run(self, *arguments: str, timeout_seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m`` with the arguments; the caller looks at the exit status."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOPSTREAM_")}
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=REPOSITORY,
+            env={**environment, **self.variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+        )
+
+    def succeed(self, *arguments: str, timeout_seconds: float = 300) -> str:
+        """Run ``python -m`` with the arguments, which must succeed; returns what it printed."""
+        done = self.run(*arguments, timeout_seconds=timeout_seconds)
+        assert done.returncode == 0, f"{' '.join(arguments)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def up(self) -> str:
+        """``make up``."""
+        return self.succeed("include.platform", "up", timeout_seconds=600)
+
+    def status(self) -> dict[str, Any]:
+        """``make status JSON=1``."""
+        status: dict[str, Any] = json.loads(self.run("include.platform", "status", "--json").stdout)
+        return status
+
+    def pids(self) -> list[int]:
+        """Every process that has this home in its environment or on its command line."""
+        home = str(self.settings.root)
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_ours = process.environ().get(INSTANCE_VARIABLE) == home or any(
+                    home in one for one in process.cmdline()
+                )
+            except psutil.Error:
+                continue
+            if is_ours:
+                found.append(process.pid)
+        return found

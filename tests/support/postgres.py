@@ -1,0 +1,93 @@
+"""A real PostgreSQL for tests: one cluster a session, one template database, a clone of it for every test."""
+
+from __future__ import annotations
+
+import itertools
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from include.db.migrate import migrate
+from include.db.views import apply_views
+from include.platform import postgres
+from include.platform.home import make_directories
+from include.settings import Settings
+from tests.support.waiting import wait_until
+
+_TEMPLATE = "test_template"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A short directory that another system user may pass: pytest's own are closed to others and long."""
+    home = Path(tempfile.mkdtemp(prefix="shopstream-test-"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def running_cluster() -> Iterator[Settings]:
+    """A cluster with all roles and a migrated template database; nothing is flushed to disk."""
+    with temporary_home() as home:
+        settings = Settings(home=home)
+        postgres.let_server_through(settings)
+        postgres.initialize(settings, is_durable=False)
+        with _running_server(settings, home / "postgres.log"):
+            postgres.provision(settings)
+            postgres.ensure_database(settings, _TEMPLATE, owner="shop_owner")
+            template_dsn = settings.dsn("owner", _TEMPLATE)
+            migrate(template_dsn)
+            apply_views(template_dsn)
+            yield settings
+
+
+@contextmanager
+def _running_server(settings: Settings, log: Path) -> Iterator[None]:
+    user = postgres.server_user()
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            postgres.server_command(settings),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # Ctrl-C is for pytest, which then stops the server in its turn.
+            start_new_session=True,
+            user=user,
+            group=pwd.getpwnam(user).pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    try:
+        wait_until(lambda: postgres.is_ready(settings), seconds=60, what="PostgreSQL to accept connections")
+        yield
+    finally:
+        # Immediate: nothing in a test's cluster is worth a checkpoint.
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+
+
+@contextmanager
+def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
+    """Settings whose database is a fresh clone of the template, with directories of their own below ``home``."""
+    settings = Settings(
+        home=home,
+        database_host=str(cluster.socket_dir),
+        database_port=cluster.database_port,
+        database_name=f"test_{next(_numbers)}",
+    )
+    make_directories(settings)
+    shutil.copy(cluster.passfile, settings.passfile)
+    postgres.ensure_database(cluster, settings.database_name, owner="shop_owner", template=_TEMPLATE)
+    try:
+        yield settings
+    finally:
+        postgres.drop_database(cluster, settings.database_name)

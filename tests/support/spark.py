@@ -1,0 +1,51 @@
+"""A real Spark standalone cluster for tests: the platform's own master and worker."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from include.platform.java import prepare_java
+from include.platform.programs import PROGRAMS
+from include.platform.spark import alive_workers
+from include.settings import Settings
+from tests.support.sockets import free_ports
+from tests.support.waiting import wait_until
+
+_PORTS = ("master", "rest", "master_ui", "worker", "worker_ui", "driver_ui")
+
+
+def with_spark_ports(settings: Settings) -> Settings:
+    """The same settings with free ports for Spark."""
+    ports = {f"spark_{name}_port": port for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)}
+    return settings.model_copy(update=ports)
+
+
+@contextmanager
+def running_spark(settings: Settings) -> Iterator[None]:
+    """A master and a worker, ready for drivers; ended with the drivers that they still run."""
+    prepare_java(settings)
+    with ExitStack() as stack:
+        for name in ("spark-master", "spark-worker"):
+            program = PROGRAMS[name]
+            log = stack.enter_context((settings.log_dir / f"{name}.log").open("w"))
+            process = subprocess.Popen(
+                program.command(settings),
+                env={**program.environment(settings)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            stack.callback(_end, process)
+        wait_until(lambda: alive_workers(settings) == 1, seconds=60, what="a Spark worker to register")
+        yield
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # A worker that is asked to end takes its drivers with it.
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

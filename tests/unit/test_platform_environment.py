@@ -1,0 +1,73 @@
+"""The environment of the programs: settings whole, foreign variables out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from include.platform.environment import airflow_environment, base_environment, settings_environment, spark_environment
+from include.settings import PREFIX, REPOSITORY, Settings
+
+
+def test_settings_survive_the_way_to_another_process() -> None:
+    settings = Settings(home=Path("/srv/shop"), port=9000, trigger_seconds=0.5, landing=Path("/data/in"))
+    assert Settings.from_env(settings_environment(settings)) == settings
+
+
+def test_home_is_made_absolute() -> None:
+    environment = settings_environment(Settings(home=Path("state")))
+    assert environment["SHOPSTREAM_HOME"] == str(Path.cwd() / "state")
+
+
+def test_what_other_tools_left_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = {
+        "AIRFLOW_HOME": "/elsewhere",
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://production",
+        "SPARK_HOME": "/opt/spark",
+        "PYTHONPATH": "/elsewhere",
+        "PGPASSWORD": "secret",
+        "JAVA_TOOL_OPTIONS": "-Xmx1m",
+        "SHOPSTREAM_PORT": "1",
+    }
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LANG", "fr_FR.UTF-8")
+    settings = Settings(home=tmp_path)
+    for build in (base_environment, spark_environment, airflow_environment):
+        environment = build(settings)
+        assert not {name for name, value in foreign.items() if environment.get(name) == value}
+        assert environment["LANG"] == "fr_FR.UTF-8"
+        assert environment["PYTHONPATH"] == str(REPOSITORY)
+
+
+def test_connections_from_the_environment_reach_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MAIL", "smtp://localhost")
+    assert airflow_environment(Settings(home=tmp_path))["AIRFLOW_CONN_MAIL"] == "smtp://localhost"
+
+
+def test_airflow_keys_are_made_once_and_closed(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    first, second = airflow_environment(settings), airflow_environment(settings)
+    for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
+        assert len(first[name]) >= 32
+        assert first[name] == second[name]
+    assert {path.stat().st_mode & 0o777 for path in settings.secrets_dir.iterdir()} == {0o600}
+    assert settings.secrets_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_database_password_is_in_any_environment(tmp_path: Path) -> None:
+    from include.platform.postgres import ensure_passwords
+
+    settings = Settings(home=tmp_path)
+    passwords = set(ensure_passwords(settings.passfile).values())
+    for build in (base_environment, spark_environment, airflow_environment):
+        assert not [name for name, value in build(settings).items() if any(word in value for word in passwords)]
+
+
+def test_every_service_is_told_only_loopback_addresses(tmp_path: Path) -> None:
+    environment = airflow_environment(Settings(home=tmp_path, port=9000))
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:9000"
+    assert spark_environment(Settings(home=tmp_path))["SPARK_LOCAL_IP"] == "127.0.0.1"
+    assert all(name.isupper() for name in environment if name.startswith(PREFIX))

@@ -1,0 +1,100 @@
+"""Processes are found by their mark, and only those are ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.platform.environment import INSTANCE_VARIABLE, PROGRAM_VARIABLE
+from include.platform.processes import end_processes, footprint_bytes, instance_processes, leftovers_of
+
+Start = Callable[[dict[str, str], str], "subprocess.Popen[bytes]"]
+SLEEP = "import time; print(flush=True); time.sleep(600)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+# Like Airflow's tasks: nobody but root may read its environment any more (PR_SET_DUMPABLE is 4).
+CLOSED = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); " + SLEEP
+LEADER_OF_A_CLOSED_PROCESS = f"""
+import os, subprocess, sys, time
+os.setsid()
+closed = subprocess.Popen([sys.executable, "-c", {CLOSED!r}], stdout=subprocess.PIPE, process_group=0)
+closed.stdout.readline()
+print(flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts Python processes that say when they are ready; ends them."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(marks: dict[str, str], code: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **marks}
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def marks_of(home: Path, program: str) -> dict[str, str]:
+    """The mark of a program of an instance."""
+    return {INSTANCE_VARIABLE: str(home), PROGRAM_VARIABLE: program}
+
+
+def test_only_processes_of_the_instance_are_found(tmp_path: Path, start: Start) -> None:
+    ours = start(marks_of(tmp_path, "scheduler"), SLEEP)
+    start(marks_of(tmp_path / "another", "scheduler"), SLEEP)
+    start({}, SLEEP)
+    found = instance_processes(tmp_path)
+    assert [(one.process.pid, one.program) for one in found] == [(ours.pid, "scheduler")]
+
+
+def test_a_mark_is_inherited_by_orphans(tmp_path: Path, start: Start) -> None:
+    code = (
+        f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
+    )
+    parent = start(marks_of(tmp_path, "scheduler"), code + "; print(p.pid, flush=True); time.sleep(600)")
+    (orphan,) = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait()
+    assert [one.process.pid for one in instance_processes(tmp_path)] == [orphan.pid]
+    end_processes([orphan], patience_seconds=5)
+    assert instance_processes(tmp_path) == []
+
+
+def test_processes_that_are_closed_are_known_by_their_session(tmp_path: Path, start: Start) -> None:
+    leader = start(marks_of(tmp_path, "scheduler"), LEADER_OF_A_CLOSED_PROCESS)
+    (task,) = psutil.Process(leader.pid).children()
+    found = {one.process.pid: one.program for one in instance_processes(tmp_path)}
+    assert found == {leader.pid: "scheduler", task.pid: "scheduler"}
+    assert {process.pid for process in leftovers_of(tmp_path, "scheduler")} == set(found)
+    assert leftovers_of(tmp_path, "triggerer") == []
+    end_processes([task], patience_seconds=5)
+
+
+def test_those_that_do_not_listen_are_killed_and_others_left(tmp_path: Path, start: Start) -> None:
+    polite, stubborn = start(marks_of(tmp_path, "a"), SLEEP), start(marks_of(tmp_path, "b"), STUBBORN)
+    bystander = start({}, SLEEP)
+    end_processes([one.process for one in instance_processes(tmp_path)], patience_seconds=0.5)
+    assert not psutil.pid_exists(polite.pid)
+    assert not psutil.pid_exists(stubborn.pid)
+    assert bystander.poll() is None
+
+
+def test_footprint_counts_descendants(start: Start) -> None:
+    process = psutil.Process(start({}, SLEEP).pid)
+    alone = footprint_bytes([process])
+    assert alone > 1024**2
+    assert footprint_bytes([process, psutil.Process()]) > alone

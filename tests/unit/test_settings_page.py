@@ -1,0 +1,14 @@
+"""The page of the settings shows them as they are."""
+
+from __future__ import annotations
+
+from include.settings import Settings
+from include.settings_page import PAGE, settings_page
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == settings_page(), "run `make docs` and commit docs/settings.md"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
