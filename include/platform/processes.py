@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def instance_processes(home: Path) -> list[Member]:
             continue
         if environment.get(INSTANCE_VARIABLE) == str(home) and PROGRAM_VARIABLE in environment:
             marked[process.pid] = Member(process, environment[PROGRAM_VARIABLE])
-    sessions = {session for pid in marked if (session := _session(pid)) is not None}
+    sessions = {session for pid in marked if (session := _session(pid)) is not None and _is_ours(session, marked)}
     members = [Member(one, _program_of(one, marked)) for one in closed if _session(one.pid) in sessions]
     return [*marked.values(), *members]
 
@@ -66,6 +66,15 @@ def running_tasks(scheduler_pid: int) -> list[psutil.Process]:
         return [task for worker in workers for task in worker.children()]
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_ours(session: int, marked: Mapping[int, Member]) -> bool:
+    """Whether a session was opened by a process of the instance, which may have died: its number stays taken then.
+
+    A program that is started without a session of its own shares that of a shell, or of everything in a container
+    (0: its leader is outside).
+    """
+    return session in marked or (session != 0 and not psutil.pid_exists(session))
 
 
 def _session(pid: int) -> int | None:

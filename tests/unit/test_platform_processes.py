@@ -84,6 +84,29 @@ def test_processes_that_are_closed_are_known_by_their_session(tmp_path: Path, st
     end_processes([task], patience_seconds=5)
 
 
+def test_a_stranger_that_lent_its_session_is_not_of_the_instance(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where everything may run in the session of its first process, which is closed."""
+    program = (
+        f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}],"
+        f" env={{**os.environ, **{marks_of(tmp_path, 'scheduler')!r}}}, stdout=subprocess.PIPE)"
+    )
+    code = f"import os, subprocess, sys, time; os.setsid(); p = {program}; p.stdout.readline(); " + SLEEP
+    stranger = start({}, code)
+    (ours,) = psutil.Process(stranger.pid).children()
+    environ = psutil.Process.environ
+
+    def closed_to_us(process: psutil.Process) -> dict[str, str]:
+        if process.pid == stranger.pid:
+            raise psutil.AccessDenied(process.pid)
+        return environ(process)
+
+    monkeypatch.setattr(psutil.Process, "environ", closed_to_us)
+    assert [one.process.pid for one in instance_processes(tmp_path)] == [ours.pid]
+    ours.kill()
+
+
 def test_those_that_do_not_listen_are_killed_and_others_left(tmp_path: Path, start: Start) -> None:
     polite, stubborn = start(marks_of(tmp_path, "a"), SLEEP), start(marks_of(tmp_path, "b"), STUBBORN)
     bystander = start({}, SLEEP)
