@@ -61,10 +61,16 @@ class Settings(BaseModel):
     max_bytes_per_batch: int = Field(
         64 * 1024 * 1024,
         ge=1024,
-        description="Bytes of files in one micro-batch, unpacked; one larger file is a batch alone.",
+        description="Bytes of files in one micro-batch, unpacked; a larger file is loaded in parts of this size.",
     )
     max_file_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024, description="Bytes of one file, unpacked; a larger one is quarantined."
+        4 * 1024**3, ge=1024, description="Bytes of one file, unpacked; a larger one is quarantined."
+    )
+    pause_below_gib: float = Field(
+        0.5, ge=0, description="The stream takes in no files while a disk that it needs has less room, GiB."
+    )
+    stall_seconds: float = Field(
+        120, ge=10, description="A driver whose loop has not turned for this time is stuck, and is ended; seconds."
     )
 
     feed_events_per_second: float = Field(100, gt=0, le=1_000_000, description="Rate of the scheduled feed.")

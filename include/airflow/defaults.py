@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.airflow.alerts import Severity
 from include.airflow.notifier import ShopstreamNotifier
+from include.alerts import Severity
 
 START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 TAGS = ["shopstream"]

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, conf
 
-from include.airflow.alerts import Alert, Severity, record, record_unless_reported
 from include.airflow.connections import OPS_CONN_ID, dsn_of
+from include.alerts import Alert, Severity, record, record_unless_reported
 
 _LONGEST_DETAIL = 8000
 _QUOTED_ROW = re.compile(r"^(DETAIL|CONTEXT): .*\n?", re.MULTILINE)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow.alerts import Alert, record
 from include.airflow.connections import OPS_CONN_ID, OWNER_CONN_ID, QUALITY_CONN_ID, dsn_of
+from include.alerts import Alert, record
 from include.db.archive import prune
 from include.db.partitions import maintain
 from include.db.views import refresh_view, stale_views, view_names

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from include.airflow.alerts import Alert, record
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.airflow.notifier import ShopstreamNotifier
+from include.alerts import Alert, record
 from include.db import transaction
 from include.errors import PlatformError
 from include.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from include.db import load_queries, transaction
 
@@ -21,7 +21,7 @@ class Alert:
     severity:
         ``critical``: act now; ``warning``: look at it today; ``info``: for the record.
     source:
-        Who says so: ``dag`` or ``dag.task``.
+        Who says so: ``dag``, ``dag.task``, or ``stream`` for the job itself.
     title:
         What happened, in one line.
     detail:
@@ -48,15 +48,18 @@ def record(dsn: str, alert: Alert, *, quiet_seconds: float = 0) -> bool:
     bool
         Whether it was written.
     """
-    return _execute("insert", dsn, alert, quiet_seconds=quiet_seconds)
+    with transaction(dsn) as cursor:
+        return insert(cursor, alert, quiet_seconds=quiet_seconds)
+
+
+def insert(cursor: Any, alert: Alert, *, quiet_seconds: float = 0) -> bool:
+    """As ``record``, in the caller's transaction (role ops or ingest)."""
+    cursor.execute(_SQL["insert"], asdict(alert) | {"quiet_seconds": quiet_seconds})
+    return bool(cursor.rowcount)
 
 
 def record_unless_reported(dsn: str, alert: Alert) -> bool:
     """Write the alert of a failed DAG run, unless one of its tasks has raised one; returns whether it was written."""
-    return _execute("insert_unless_reported", dsn, alert)
-
-
-def _execute(query: str, dsn: str, alert: Alert, **parameters: float) -> bool:
     with transaction(dsn) as cursor:
-        cursor.execute(_SQL[query], asdict(alert) | parameters)
+        cursor.execute(_SQL["insert_unless_reported"], asdict(alert))
         return bool(cursor.rowcount)
