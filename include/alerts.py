@@ -58,8 +58,12 @@ def insert(cursor: Any, alert: Alert, *, quiet_seconds: float = 0) -> bool:
     return bool(cursor.rowcount)
 
 
-def record_unless_reported(dsn: str, alert: Alert) -> bool:
-    """Write the alert of a failed DAG run, unless one of its tasks has raised one; returns whether it was written."""
+def record_unless_reported(dsn: str, alert: Alert, *, quiet_seconds: float = 0) -> bool:
+    """Write the alert of a failed DAG run, unless one of its tasks has raised one; returns whether it was written.
+
+    Nor is it written when the DAG or one of its tasks, in whichever run, has raised one of the same severity within
+    ``quiet_seconds``.
+    """
     with transaction(dsn) as cursor:
-        cursor.execute(_SQL["insert_unless_reported"], asdict(alert))
+        cursor.execute(_SQL["insert_unless_reported"], asdict(alert) | {"quiet_seconds": quiet_seconds})
         return bool(cursor.rowcount)

@@ -36,6 +36,10 @@ class FencedError(ShopstreamError):
     """Another driver has taken over: this one holds an old writer epoch and must not write again."""
 
 
+class StalledError(ShopstreamError):
+    """The stream's process lives, but its micro-batch loop does not turn."""
+
+
 class BalanceError(ShopstreamError):
     """The rows of a file do not add up: read differs from accepted + duplicate + rejected."""
 
@@ -50,3 +54,7 @@ class PlatformError(ShopstreamError):
 
 class ReconcileError(ShopstreamError):
     """Manifests and Postgres disagree."""
+
+
+class ExportError(ShopstreamError):
+    """A table cannot be exported."""

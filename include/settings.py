@@ -77,6 +77,9 @@ class Settings(BaseModel):
     max_backlog_files: int = Field(500, ge=1, description="The generator waits while more files than this wait.")
     min_free_gib: float = Field(2, ge=0, description="The generator waits while the disk has less room, GiB.")
     retention_days: int = Field(7, ge=1, le=3650, description="Days that events and rejects are kept.")
+    ledger_days: int = Field(
+        30, ge=1, le=3650, description="Days that the ledger of batches and files and the rollups per minute are kept."
+    )
     partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events made in advance.")
     archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours that loaded files are kept in the archive.")
 
@@ -88,6 +91,15 @@ class Settings(BaseModel):
             raise ValueError(f"two services share a port ({clash}); give each its own")
         if max(ports.values()) > 65535:
             raise ValueError(f"port {max(ports.values())} does not exist; choose a lower SHOPSTREAM_PORT")
+        return self
+
+    @model_validator(mode="after")
+    def _ledger_outlives_events(self) -> Settings:
+        if self.ledger_days < self.retention_days:
+            raise ValueError(
+                f"ledger_days={self.ledger_days} is less than retention_days={self.retention_days}, but stored events "
+                f"refer to their files; set {PREFIX}LEDGER_DAYS to {self.retention_days} or more"
+            )
         return self
 
     @classmethod
@@ -161,6 +173,11 @@ class Settings(BaseModel):
     def checkpoint_dir(self) -> Path:
         """Where Spark keeps its offset and commit logs."""
         return self.root / "checkpoint"
+
+    @property
+    def postgres_dir(self) -> Path:
+        """The data of the embedded PostgreSQL."""
+        return self.root / "postgres"
 
     @property
     def secrets_dir(self) -> Path:

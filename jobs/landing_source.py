@@ -1,13 +1,14 @@
 """The streaming source: files of the landing folder, admitted through Postgres, read as text fields.
 
-Its offset is the id of the last admitted file. Looking for new files therefore costs the same after a year as on the
-first day, and a batch that is planned again reads the same files.
+Its offset counts the batches of this run: which files those are is decided, and remembered, in Postgres. Looking for
+new files therefore costs the same after a year as on the first day.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ class LandingReader(DataSourceStreamReader):
     def __init__(self, options: dict[str, str]) -> None:
         self._options = options
         self._opened: Admission | None = None
+        self._batch: list[PendingFile] = []
 
     def _admission(self) -> Admission:
         # Opened on first use: a connection cannot travel to the workers with the pickled reader.
@@ -70,26 +72,36 @@ class LandingReader(DataSourceStreamReader):
                 epoch=int(options["epoch"]),
                 max_files=int(options["max_files"]),
                 max_bytes=int(options["max_bytes"]),
+                part_bytes=int(options["part_bytes"]),
+                disks=tuple(map(Path, json.loads(options["disks"]))),
+                pause_below_gib=float(options["pause_below_gib"]),
             )
             self._opened.recover()
         return self._opened
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802
-        return {"file_id": self._admission().first_offset()}
+        return {"batch": 0}
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:  # noqa: N802
-        return {"file_id": self._admission().latest_offset(start["file_id"])}
+        self._batch = self._admission().next_batch()
+        return {"batch": start["batch"] + bool(self._batch)}
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[FilesPartition]:
-        files = self._admission().pending(start["file_id"], end["file_id"])
-        return [FilesPartition(group) for group in share_out(files, int(self._options["tasks"]))]
+        return [FilesPartition(group) for group in share_out(self._batch, int(self._options["tasks"]))]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, FilesPartition)
         if next(_tasks_of_this_worker) < _TASKS_THAT_IMPORT:
             gc.freeze()
+        limits = {name: int(self._options[name]) for name in ("part_bytes", "max_file_bytes")}
         for file in partition.files:
-            yield from read_file(Path(file.path), file.file_id, int(self._options["max_file_bytes"]))
+            yield from read_file(
+                Path(file.path),
+                file.file_id,
+                start=file.start,
+                part_bytes=limits["part_bytes"],
+                max_bytes=limits["max_file_bytes"],
+            )
 
     def stop(self) -> None:
         if self._opened is not None:
@@ -133,6 +145,12 @@ def source_options(settings: Settings, *, query: str, epoch: int, tasks: int) ->
         "tasks": tasks,
         "max_files": settings.max_files_per_batch,
         "max_bytes": settings.max_bytes_per_batch,
+        # Half a batch: files behind a large one get the other half.
+        "part_bytes": settings.max_bytes_per_batch // 2,
         "max_file_bytes": settings.max_file_bytes,
+        "disks": json.dumps(
+            [str(one) for one in (settings.landing_dir, settings.checkpoint_dir, settings.postgres_dir)]
+        ),
+        "pause_below_gib": settings.pause_below_gib,
     }
     return {name: str(value) for name, value in options.items()}

@@ -40,6 +40,7 @@ def typed(flagged: DataFrame) -> DataFrame:
         "is_footer",
         ROW_ERROR,
         "detail",
+        "extra",
         *(
             F.expr(f"try_cast({name} as {TYPED_COLUMNS[name]})").alias(name) if name in TYPED_COLUMNS else F.col(name)
             for name in COLUMN_NAMES

@@ -19,6 +19,7 @@ def defaults(
     dagrun_timeout: timedelta | None,
     task_timeout: timedelta,
     severity: Severity = "critical",
+    quiet_seconds: float = 0,
     max_active_runs: int = 1,
     **task_defaults: Any,
 ) -> dict[str, Any]:
@@ -36,12 +37,14 @@ def defaults(
         Default ``execution_timeout`` of the tasks.
     severity:
         Of the alerts about this DAG.
+    quiet_seconds:
+        How long the same alert about this DAG is not written again.
     max_active_runs:
         Runs at the same time.
     task_defaults:
         Further defaults of the tasks, for example ``retries``.
     """
-    notifier = ShopstreamNotifier(severity=severity)
+    notifier = ShopstreamNotifier(severity=severity, quiet_seconds=quiet_seconds)
     return {
         "schedule": schedule,
         "start_date": START_DATE,

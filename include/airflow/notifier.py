@@ -26,7 +26,7 @@ class ShopstreamNotifier(BaseNotifier):
     severity:
         Severity of the alert.
     quiet_seconds:
-        How long an alert of the same source and title is not written again.
+        How long an alert of the same source and title is not written again; of a DAG, none after one of its tasks'.
     conn_id:
         Airflow connection of the analytics database, role ops.
     """
@@ -46,7 +46,7 @@ class ShopstreamNotifier(BaseNotifier):
         alert = run_alert(self.severity, context) if is_run else task_alert(self.severity, context)
         self.log.error("Alert (%s) from %s: %s", alert.severity, alert.source, alert.title)
         if is_run:
-            record_unless_reported(dsn_of(self.conn_id), alert)
+            record_unless_reported(dsn_of(self.conn_id), alert, quiet_seconds=self.quiet_seconds)
         else:
             record(dsn_of(self.conn_id), alert, quiet_seconds=self.quiet_seconds)
 

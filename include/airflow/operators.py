@@ -36,10 +36,13 @@ class StreamSubmitOperator(SparkSubmitOperator):
     one leaves out in cluster mode: a line every ``report_seconds`` of what the stream has recorded in Postgres, the end
     of the driver's log when it fails, and links to both.
 
-    The Spark connection's extra decides where and how the job runs: ``job-master`` (default ``local[*]``, that is
-    inside the driver), ``driver-memory`` (``1500m``), ``driver-java-options`` (none), ``driver-host`` (``127.0.0.1``
-    for a local job master), ``driver-python`` (this interpreter) and ``master-ui`` (the master's host and the port of
-    the settings).
+    A driver that dies is started again by its worker at once (``spark.driver.supervise``), under the same id: Airflow
+    is not needed for that. The task goes on watching it.
+
+    The Spark connection's extra decides where and how the job runs: ``job-master`` (default ``local[*,4]``, that is
+    inside the driver, each task with four tries), ``driver-memory`` (``1500m``), ``driver-java-options`` (none),
+    ``driver-host`` (``127.0.0.1`` for a local job master), ``driver-python`` (this interpreter) and ``master-ui`` (the
+    master's host and the port of the settings).
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
 
     def _prepare(self, settings: Settings, extra: dict[str, Any]) -> None:
         """Fill in the stock operator's arguments; only what must be known at launch, the job configures its own SQL."""
-        job_master = extra.get("job-master", "local[*]")
+        job_master = extra.get("job-master", "local[*,4]")
         driver_host = extra.get("driver-host") or ("127.0.0.1" if job_master.startswith("local") else None)
         (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
         self.application = jar.as_uri()
@@ -95,6 +98,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
         self.conf = {
             # spark-submit hands the driver over and ends: the driver must not depend on a process of this task.
             "spark.standalone.submit.waitAppCompletion": "false",
+            "spark.driver.supervise": "true",
             "spark.driver.cores": "1",
             "spark.driver.extraJavaOptions": " ".join(
                 (*JAVA_MODULE_OPTIONS, *JAVA_SAFETY_OPTIONS, *extra.get("driver-java-options", "").split())

@@ -72,7 +72,7 @@ class StreamWantedSensor(StreamSensor):
 
 
 class StreamReadySensor(StreamSensor):
-    """Opens while the stream lives, its backlog is short and the disk has room, by the limits of the settings."""
+    """Opens while the stream lives and takes in files, its backlog is short and the disk has room, by the settings."""
 
     def make_trigger(self, deadline: float) -> StreamTrigger:
         """The trigger that reads the stream's state and the disk."""

@@ -1,10 +1,13 @@
-"""The pages of a Spark standalone cluster about one driver: where its log is, and the end of it."""
+"""A Spark standalone cluster over HTTP, about one driver: where its log is, the end of it, and how it is ended."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 _TIMEOUT_SECONDS = 10
 _TAIL_BYTES = 6000
@@ -46,6 +49,28 @@ class DriverPages:
         }
         workers = {one["id"]: one["webuiaddress"] for one in state.get("workers", ())}
         return workers.get(drivers.get(driver_id))
+
+
+def kill_driver(connection: Connection, driver_id: str) -> str:
+    """Tell the master to end a driver, for good; returns its answer, for example that the driver is unknown.
+
+    Parameters
+    ----------
+    connection:
+        The Airflow connection of the cluster; its extra has the ``rest-port`` (6066) and ``rest-scheme`` (``http``).
+    driver_id:
+        As the master named it.
+
+    Raises
+    ------
+    requests.RequestException
+        When no answer comes.
+    """
+    extra = connection.extra_dejson
+    host = str(connection.host).removeprefix("spark://").split(",")[0].split(":")[0]
+    address = f"{extra.get('rest-scheme', 'http')}://{host}:{extra.get('rest-port', 6066)}"
+    answer = request("POST", f"{address}/v1/submissions/kill/{driver_id}").json()
+    return str(answer["message"])
 
 
 def request(method: str, url: str, query: dict[str, str] | None = None) -> requests.Response:

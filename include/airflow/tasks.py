@@ -9,17 +9,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import requests
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow.connections import OPS_CONN_ID, OWNER_CONN_ID, QUALITY_CONN_ID, dsn_of
+from include.airflow.connections import OPS_CONN_ID, OWNER_CONN_ID, QUALITY_CONN_ID, SPARK_CONN_ID, dsn_of
+from include.airflow.spark_ui import kill_driver
 from include.alerts import Alert, record
 from include.db.archive import prune
 from include.db.partitions import maintain
+from include.db.retirement import retire_ledger
 from include.db.views import refresh_view, stale_views, view_names
 from include.errors import SuiteError
 from include.quality.run import run_suite
 from include.quality.suites import SUITES_DIR, load_suite, suite_names
 from include.settings import Settings
+from include.stream.status import StreamStatus, stream_status
+from include.stream.watch import Finding, Limits, judge, summary
 
 if TYPE_CHECKING:
     from include.manifest import Manifest
@@ -29,6 +35,9 @@ _log = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 10.0
 # A warning stands in the alerts once in six hours, not with each run that finds it again.
 _QUIET_SECONDS = 6 * 3600.0
+_STREAM_QUIET_SECONDS = 3600.0
+# A stream that comes back from a pause of Postgres or of the machine is well within a few seconds.
+_SECOND_LOOK_SECONDS = 10.0
 
 
 def generate(params: Any = None) -> dict[str, Any]:
@@ -126,16 +135,71 @@ def _warning(outcome: SuiteOutcome, ti: Any) -> Alert:
     )
 
 
-def maintain_partitions() -> None:
-    """Make partitions ahead, drop what is past retention."""
-    settings = Settings.from_env()
-    report = maintain(
-        dsn_of(OWNER_CONN_ID), ahead_days=settings.partitions_ahead_days, retention_days=settings.retention_days
+def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
+    """Fail with all that is critical about the stream, after ending a driver that a second look finds stuck, too.
+
+    Warnings become alerts.
+    """
+    dsn, limits = dsn_of(OPS_CONN_ID), Limits.of(Settings.from_env())
+    status = stream_status(dsn)
+    findings = judge(status, limits)
+    _log.info("%s", summary(status))
+    if any(one.needs_recycling for one in findings):
+        _log.warning("%s Looking again in %.0f s.", _list(findings), second_look_seconds)
+        time.sleep(second_look_seconds)
+        status = stream_status(dsn)
+        findings = judge(status, limits)
+        _log.info("%s", summary(status))
+    critical = [one for one in findings if one.severity == "critical"]
+    for one in findings:
+        if one not in critical:
+            _log.warning("%s", one.text)
+            record(dsn, _stream_warning(one, ti), quiet_seconds=_STREAM_QUIET_SECONDS)
+    if critical:
+        what_was_done = _recycle(status) if any(one.needs_recycling for one in critical) else "Nothing was done."
+        # The first line is the alert's title: without numbers, so that the same fault is the same alert.
+        names = ", ".join(one.code.replace("_", " ") for one in critical)
+        raise AirflowFailException(f"{names}\n{_list(critical)}\n{what_was_done}")
+
+
+def _recycle(status: StreamStatus) -> str:
+    """Have the driver ended, and say what came of it."""
+    if status.driver_id is None:
+        return (
+            f"Its driver was not started by a Spark master, so it must be ended by hand (works in {status.log_path})."
+        )
+    try:
+        answer = kill_driver(BaseHook.get_connection(SPARK_CONN_ID), status.driver_id)
+    except requests.RequestException as error:
+        return f"The Spark master cannot be told to end {status.driver_id}: {error}. `make up` starts what is down."
+    return f"The Spark master was told to end {status.driver_id} ({answer}); run_stream starts the next one."
+
+
+def _list(findings: list[Finding]) -> str:
+    return "\n".join(f"- {one.text}" for one in findings)
+
+
+def _stream_warning(finding: Finding, ti: Any) -> Alert:
+    return Alert(
+        severity="warning",
+        source=f"{ti.dag_id}.{ti.task_id}",
+        title=f"the stream: {finding.code.replace('_', ' ')}",
+        detail=finding.text,
+        run_id=ti.run_id,
+        url=ti.log_url,
     )
+
+
+def maintain_partitions() -> None:
+    """Make partitions ahead, drop what is past retention, and what of the ledger is past its own age."""
+    settings = Settings.from_env()
+    owner_dsn = dsn_of(OWNER_CONN_ID)
+    report = maintain(owner_dsn, ahead_days=settings.partitions_ahead_days, retention_days=settings.retention_days)
     _log.info("%s", report)
+    _log.info("%s", retire_ledger(owner_dsn, ledger_days=settings.ledger_days))
 
 
 def prune_files() -> None:
-    """Remove loaded files, manifests and quarantined files that are past their age."""
-    for pruned in prune(Settings.from_env()):
+    """Remove loaded files, manifests, quarantined files and logs that are past their age."""
+    for pruned in prune(Settings.from_env(), dsn_of(OPS_CONN_ID)):
         _log.info("%s", pruned)

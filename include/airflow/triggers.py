@@ -113,10 +113,12 @@ class StreamReadyTrigger(StreamWantedTrigger):
         }
 
     def waits_for(self, status: StreamStatus) -> dict[str, str]:
-        """A stream that lives, a short backlog, room on the disk."""
+        """A stream that lives and takes in files, a short backlog, room on the disk."""
         waits = super().waits_for(status)
         if not status.is_alive:
             waits["stream"] = _why_not_alive(status)
+        elif status.paused is not None:
+            waits["intake"] = f"the stream takes in no files: {status.paused}"
         if status.backlog_files > self.max_backlog_files:
             waits["backlog"] = (
                 f"{status.backlog_files} files wait in landing, over the limit of {self.max_backlog_files}"
@@ -133,8 +135,8 @@ def _why_not_alive(status: StreamStatus) -> str:
     if status.ended_at is not None:
         return f"the stream ended at {status.ended_at:%Y-%m-%d %H:%M:%S} UTC ({status.error or 'by itself'})"
     return (
-        f"the stream last turned {status.heartbeat_age_seconds:.0f} s ago, and counts as alive for "
-        f"{ALIVE_WITHIN_SECONDS:.0f} s"
+        f"the stream's driver gave its last sign of life {status.heartbeat_age_seconds:.0f} s ago, and counts as alive "
+        f"for {ALIVE_WITHIN_SECONDS:.0f} s"
     )
 
 

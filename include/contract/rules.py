@@ -188,6 +188,7 @@ RULES: tuple[Rule, ...] = (
     _reader("row_ragged", "the row has more or fewer fields than the header"),
     _reader("row_not_utf8", "the row holds bytes that are not UTF-8"),
     _reader("row_has_nul", "the row holds a NUL byte, which PostgreSQL cannot store"),
+    _reader("row_too_long", "the row is longer than 1 MiB, or a quote in it is never closed"),
     *(_required(column) for column in COLUMNS if column.required_for),
     *(_in_set(column) for column in COLUMNS if column.values),
     *_VALUE_RULES,

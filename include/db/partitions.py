@@ -4,9 +4,7 @@ Retention counts from both times of an event: a day partition goes when its day 
 are past retention, so that a backfill of old events stays for ``retention_days`` after it was loaded. What was removed
 is on record in ``shop.retired_partitions``, for totals must still add up.
 
-The ledger (``shop.batches``, ``shop.files``), the rollups and the record of what was retired are kept: they prove those
-totals, rejects refer to them, and ``file_id`` is the offset of the stream. A batch a second makes about 50 MB of ledger
-a day, all rollups together at most 108,000 rows a day.
+The ledger and the rollups, which prove those totals, have an age of their own: ``include.db.retirement``.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ LOCK_TIMEOUT_SECONDS = 1.0
 LOCK_PAUSE_SECONDS = 1.0
 
 _BACKFILL_PARTITION = "events_before_2026"
-_CLEANED_TABLES = ("rejects", "quality_results", "refreshes", "alerts")
+_CLEANED_TABLES = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
 _SQL = load_queries("partitions")
 
 

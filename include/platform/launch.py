@@ -2,6 +2,9 @@
 
 Before it does, it ends what an earlier life of the program left behind. A scheduler that was killed leaves its task
 processes, a Spark worker its driver; two generations at once would act against each other.
+
+What Airflow left is killed at once: a task that is asked to end ends what it supervises, too, and so the stream's
+driver. That lives on, and the next try of the task attaches to it again.
 """
 
 from __future__ import annotations
@@ -9,19 +12,35 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from pathlib import Path
 
 from include.platform.environment import PROGRAM_VARIABLE
 from include.platform.postgres import server_user
-from include.platform.processes import end_processes, leftovers_of
-from include.platform.programs import PROGRAMS
+from include.platform.processes import end_processes, instance_processes, kill_processes
+from include.platform.programs import PROGRAMS, Program
 from include.settings import REPOSITORY, Settings
+
+_PATIENCE_SECONDS = 3.0
+
+
+def end_leftovers(home: Path, program: Program) -> None:
+    """End what earlier lives of ``program`` left; and tasks of Airflow whose scheduler is dead, whoever comes first."""
+    found = instance_processes(home)
+    own = [one.process for one in found if one.program == program.name]
+    # Only Airflow closes its processes, so these are tasks.
+    abrupt = [one.process for one in found if one.program is None]
+    if program.group == "airflow":
+        abrupt += own
+        own = []
+    kill_processes(abrupt, patience_seconds=_PATIENCE_SECONDS)
+    end_processes(own, patience_seconds=_PATIENCE_SECONDS)
 
 
 def main(name: str) -> None:
     """Replace this process by the program."""
     settings = Settings.from_env()
     program = PROGRAMS[name]
-    end_processes(leftovers_of(settings.root, name), patience_seconds=3)
+    end_leftovers(settings.root, program)
     command = program.command(settings)
     environment = {**program.environment(settings), PROGRAM_VARIABLE: name}
     os.chdir(REPOSITORY)

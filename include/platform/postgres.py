@@ -85,7 +85,7 @@ local   all          all       scram-sha-256
 
 def data_dir(settings: Settings) -> Path:
     """The directory of the cluster."""
-    return settings.root / "postgres"
+    return settings.postgres_dir
 
 
 def is_embedded(settings: Settings) -> bool:

@@ -98,6 +98,12 @@ def end_processes(processes: Iterable[psutil.Process], *, patience_seconds: floa
     for process in remaining:
         _send(process, signal.SIGINT if _is_postgres(process) else signal.SIGTERM)
     _, remaining = psutil.wait_procs(remaining, timeout=patience_seconds)
+    kill_processes(remaining, patience_seconds=patience_seconds)
+
+
+def kill_processes(processes: Iterable[psutil.Process], *, patience_seconds: float) -> None:
+    """Kill each without asking, and wait until they are gone."""
+    remaining = list(processes)
     for process in remaining:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(remaining, timeout=patience_seconds)

@@ -43,6 +43,9 @@ def compare_ledger(cursor: Any, rejects_since: datetime | None) -> Iterator[Comp
         for column in _BALANCE:
             subject = f"batch {batch['batch_id']}"
             yield Comparison(subject, f"{column}: one batch = its files", batch[column], batch[f"file_{column}"])
+    for file in fetch(cursor, "part_differences"):
+        for column in _BALANCE:
+            yield Comparison(file["name"], f"{column}: one file = its parts", file[column], file[f"part_{column}"])
     for file in fetch(cursor, "event_differences"):
         yield Comparison(file["name"], "accepted: one file = its events", file["accepted"], file["events"])
     for file in fetch(cursor, "reject_differences", rejects_since=rejects_since):

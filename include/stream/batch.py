@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import COLUMN_NAMES, RULES, WARN_RULES
+from include.stream.records import Position
 
 # Set by the job's flag(): bit i is set when rule i of the contract is broken.
 BROKEN_RULES = "broken_rules"
@@ -20,21 +22,60 @@ _REJECT_BITS = np.int64(sum(1 << bit for bit, rule in enumerate(RULES) if rule.s
 
 @dataclass(frozen=True)
 class Footer:
-    """The end of one file: how many rows the reader saw, and what was wrong with the file as a whole."""
+    """The end of one file, or of a part of it.
+
+    Parameters
+    ----------
+    file_id, read:
+        The file, and how many rows its reader saw.
+    fault, fault_detail:
+        What was wrong with the file as a whole.
+    extra_columns:
+        Columns of the file that the contract does not know.
+    digest:
+        SHA-256 of the file as it was delivered; only the first part has it.
+    size_bytes:
+        Of the file as it was delivered, when it was read.
+    start, end:
+        Where the part begins, and where the next one does; None when the file is finished.
+    """
 
     file_id: int
     read: int
     fault: str | None
     fault_detail: str | None
     extra_columns: list[str]
+    digest: str | None
+    size_bytes: int | None
+    start: Position
+    end: Position | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Footer:
+        """The footer in a footer row."""
+        detail = json.loads(row["detail"])
+        end = detail.pop("end")
+        return cls(
+            row["file_id"],
+            row["line"],
+            row["row_error"],
+            start=Position(**detail.pop("start")),
+            end=Position(**end) if end else None,
+            **detail,
+        )
+
+    @property
+    def state(self) -> str:
+        """The state of the file after this part."""
+        if self.fault:
+            return "quarantined"
+        return "loaded" if self.end is None else "admitted"
 
 
-def footers_of(flagged: pa.Table) -> list[Footer]:
-    """The footers of the files in the batch."""
+def footers_of(flagged: pa.Table) -> dict[int, Footer]:
+    """The footers of the files in the batch, by file id."""
     ends = flagged.filter(flagged["is_footer"]).select(["file_id", "line", "row_error", "detail"])
-    return [
-        Footer(row["file_id"], row["line"], row["row_error"], **json.loads(row["detail"])) for row in ends.to_pylist()
-    ]
+    return {row["file_id"]: Footer.of(row) for row in ends.to_pylist()}
 
 
 def split(flagged: pa.Table, file_ids: Collection[int]) -> tuple[pa.Table, pa.Table]:
@@ -112,5 +153,5 @@ def event_time_range(accepted: pa.Table) -> dict[str, object]:
 
 
 def event_columns(accepted: pa.Table) -> pa.Table:
-    """The columns of the contract and the file id: what ``shop.events`` takes from the batch."""
-    return accepted.select([*COLUMN_NAMES, "file_id"])
+    """The columns of the contract, the unknown ones and the file id: what ``shop.events`` takes from the batch."""
+    return accepted.select([*COLUMN_NAMES, "extra", "file_id"])

@@ -1,37 +1,37 @@
-"""Reads one delivered file into Arrow record batches of text fields, each row with its line.
+"""Reads one delivered file, or a part of it, into Arrow record batches of text fields, each row with its line.
 
-The file is read once, in bounded memory. Columns are matched by the names in the header. A row that cannot be parsed
-comes out with its reason in ``row_error`` and no fields; a fault of the whole file ends the reading. Each file ends
+Memory is bounded, whatever the file holds. Columns are matched by the names in the header. A row that cannot be parsed
+comes out with its reason in ``row_error`` and no fields; a fault of the whole file ends the reading. What is read ends
 with one footer row, which carries the number of rows read and the fault, if any: the sink checks the former against
 what it stored, and discards the rows of a file that has the latter.
+
+The CSV parser sees nothing that could hurt it or be mended by it in silence: records come to it whole, and rows with
+NUL or with bytes that are not UTF-8 do not come to it at all.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
-import stat
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from include.contract import COLUMN_NAMES, FILE_FAULTS
 from include.contract.rules import FUTURE_EVENT_ID, FUTURE_TOLERANCE_MINUTES, READ_AT
+from include.stream.delivered import Delivered, FileFaultError, open_delivered
+from include.stream.records import MAX_RECORD_BYTES, START, Block, LongLine, Position, RecordScanner, split_fields
 
-# A row must fit into a block; 172-byte rows make batches of 24,000.
-BLOCK_BYTES = 4 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
-_MAX_HEADER_BYTES = 64 * 1024
+# The text that a row gets beside its contract columns names the unknown ones, so a header of any length would multiply
+# the file: a thousand names as long as PostgreSQL allows is more than any table has.
+MAX_COLUMNS = 1000
+MAX_HEADER_BYTES = 64 * 1024
+_EXTRA_BYTES_PER_BATCH = 8 * 1024 * 1024
 
 READER_SCHEMA = pa.schema(
     [
@@ -42,94 +42,40 @@ READER_SCHEMA = pa.schema(
         pa.field("detail", pa.string()),
         pa.field(READ_AT, pa.timestamp("us", tz="UTC")),
         pa.field(FUTURE_EVENT_ID, pa.string()),
+        pa.field("extra", pa.string()),
         *(pa.field(name, pa.string()) for name in COLUMN_NAMES),
     ]
 )
 
-
-@dataclass
-class _FileFaultError(Exception):
-    """Ends the reading of a file with a code of FILE_FAULTS."""
-
-    code: str
-    detail: str
+_extra_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass
-class _CleanedText(io.RawIOBase):
-    """A binary file with everything removed that the CSV parser must not see, and a note of where it was.
+class _Part:
+    """What was read, for the footer."""
 
-    Bytes that are not UTF-8 and NUL are replaced, line by line, by ``?``, so that the structure of the row survives and
-    the row can be rejected for what it is.
-    """
-
-    source: IO[bytes]
-    next_line: int
-    bytes_left: int
-    spoilt: dict[int, str] = field(default_factory=dict)
-    blank: set[int] = field(default_factory=set)
-    _pending: bytes = b""
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._pending:
-            # Whole lines, so that a multi-byte character is never cut.
-            chunk = self.source.read(_CHUNK_BYTES) + self.source.readline(self.bytes_left + 1)
-            self.bytes_left -= len(chunk)
-            if self.bytes_left < 0:
-                raise _FileFaultError("too_large", "the limit was reached while reading")
-            self._pending = self._clean(chunk)
-        if size < 0:
-            size = len(self._pending)
-        taken, self._pending = self._pending[:size], self._pending[size:]
-        return taken
-
-    def _clean(self, chunk: bytes) -> bytes:
-        first_line = self.next_line
-        self.next_line += chunk.count(b"\n")
-        is_clean = b"\0" not in chunk and (chunk.isascii() or _is_utf8(chunk))
-        has_blank = chunk.startswith((b"\n", b"\r\n")) or b"\n\n" in chunk or b"\n\r\n" in chunk
-        if is_clean and not has_blank:
-            return chunk
-        lines = chunk.split(b"\n")
-        for index, line in enumerate(lines):
-            if line in (b"", b"\r"):
-                self.blank.add(first_line + index)
-            elif b"\0" in line:
-                self.spoilt[first_line + index] = "row_has_nul"
-                lines[index] = _ascii(line)
-            elif not _is_utf8(line):
-                self.spoilt[first_line + index] = "row_not_utf8"
-                lines[index] = _ascii(line)
-        # What follows the last line break belongs to the next chunk.
-        self.blank.discard(self.next_line)
-        return b"\n".join(lines)
+    start: Position
+    end: Position | None = None
+    rows_read: int = 0
+    size_bytes: int | None = None
+    digest: str | None = None
+    extra_columns: list[str] = field(default_factory=list)
+    fault: FileFaultError | None = None
 
 
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _ascii(line: bytes) -> bytes:
-    return line.replace(b"\0", b"?").decode("ascii", "replace").replace("\ufffd", "?").encode("ascii")
-
-
-def read_file(path: Path, file_id: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Read a CSV file, gzipped when its name ends in ``.gz``.
+def read_file(
+    path: Path, file_id: int, *, start: Position = START, part_bytes: int, max_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Read a CSV file, gzipped when its name ends in ``.gz``, or a part of it.
 
     Parameters
     ----------
     path, file_id:
         The file, and its id for the rows.
+    start:
+        Where the part begins: START, or the end of the part before.
+    part_bytes:
+        How long a part is. It ends at the first boundary between records there.
     max_bytes:
         Most bytes that the file may have, unpacked.
 
@@ -137,173 +83,196 @@ def read_file(path: Path, file_id: int, max_bytes: int) -> Iterator[pa.RecordBat
     ------
     pyarrow.RecordBatch
         With READER_SCHEMA. The last one is the footer: ``is_footer`` true, ``line`` the number of rows read,
-        ``row_error`` a code of FILE_FAULTS or null, ``detail`` JSON with ``fault_detail`` and ``extra_columns``.
+        ``row_error`` a code of FILE_FAULTS or null, ``detail`` JSON with ``fault_detail``, ``extra_columns``,
+        ``size_bytes`` and ``digest`` of the file as it was delivered (the latter in its first part only), and the
+        ``start`` and ``end`` of the part; the end is null when nothing is left.
     """
-    rows_read = 0
-    extra: list[str] = []
-    fault: _FileFaultError | None = None
+    part = _Part(start)
     try:
-        info = path.lstat()
-        if not stat.S_ISREG(info.st_mode):
-            raise _FileFaultError("not_a_regular_file", f"{path.name} is not a regular file")
-        if info.st_size > max_bytes:
-            raise _FileFaultError("too_large", f"it has {info.st_size:,} bytes, the limit is {max_bytes:,}")
-        with open_delivered(path) as source:
-            header = _read_header(source)
-            extra = [name for name in header if name not in COLUMN_NAMES]
-            for batch in _read_rows(source, header, file_id, max_bytes):
-                rows_read += batch.num_rows
+        with open_delivered(path, max_bytes) as file:
+            part.size_bytes = file.size_bytes
+            file.check_size()
+            if start == START:
+                part.digest = file.digest()
+            for batch in _read_part(file, part, file_id, start.byte + part_bytes):
+                part.rows_read += batch.num_rows
                 yield batch
-    except _FileFaultError as found:
-        fault = found
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        fault = _FileFaultError("gzip_damaged", str(error))
-    except (OSError, pa.ArrowInvalid) as error:
-        fault = _FileFaultError("unreadable", str(error))
-    yield _footer(file_id, rows_read, fault, extra)
+            if start == START:
+                file.verify_rest()
+    except FileFaultError as fault:
+        part.fault, part.end = fault, None
+    yield _footer(file_id, part)
 
 
-def open_delivered(path: Path) -> IO[bytes]:
-    """Open a delivered file for its bytes as they were before packing."""
-    if path.name.endswith(".gz"):
-        return io.BufferedReader(gzip.open(path, "rb"), _CHUNK_BYTES)
-    return path.open("rb", buffering=_CHUNK_BYTES)
+def _read_part(file: Delivered, part: _Part, file_id: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, and in ``part`` what there is to say about it."""
+    scanner = RecordScanner(file)
+    header = _read_header(scanner)
+    part.extra_columns = [name for name in header if name not in COLUMN_NAMES]
+    if part.start != START:
+        file.seek(part.start.byte)
+        scanner = RecordScanner(file, part.start)
+    parser = _Parser(file_id, header, part.extra_columns)
+    # Unknown columns can take more room in a batch than in the file, with their names in each row.
+    while scanner.position.byte + parser.extra_bytes < stop and (piece := scanner.next(stop)):
+        if isinstance(piece, LongLine):
+            yield _errors(file_id, [piece.line], ["row_too_long"])
+        else:
+            yield from parser.rows(piece)
+    part.end = None if scanner.is_finished() else scanner.position
 
 
-def _read_header(source: IO[bytes]) -> list[str]:
-    """The column names of the header line; empty for an empty file, which has no rows and no fault."""
-    raw = source.readline(_MAX_HEADER_BYTES)
-    if not raw:
+def _read_header(scanner: RecordScanner) -> list[str]:
+    """The column names of the first record; empty for an empty file, which has no rows and no fault."""
+    piece = scanner.next(stop=1)
+    if piece is None:
         return []
+    raw = piece.head if isinstance(piece, LongLine) else piece.data
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw or not _is_utf8(raw):
-        raise _FileFaultError("not_utf8", f"the first line is {raw[:60]!r}")
-    # Spreadsheets put a byte order mark first, and people vary case and space: neither changes what a name says.
-    text = raw.decode("utf-8").removeprefix("\ufeff").strip("\r\n")
-    header = [name.strip().lower() for name in next(csv.reader([text]), [])]
+        raise FileFaultError("not_utf8", f"the first line is {raw[:60]!r}")
+    text = raw.decode("utf-8").strip("\r\n")
+    if isinstance(piece, LongLine) and piece.size <= MAX_RECORD_BYTES:
+        raise FileFaultError("header_missing", f"a quote in the first line is never closed: {text[:200]!r}")
+    # People vary case and space: neither changes what a name says.
+    header = [name.strip().lower() for name in split_fields(text)] if len(raw) <= MAX_HEADER_BYTES else []
+    if len(raw) > MAX_HEADER_BYTES or len(header) > MAX_COLUMNS:
+        size = piece.size if isinstance(piece, LongLine) else len(raw)
+        raise FileFaultError("header_too_wide", f"{size:,} bytes, {text.count(',') + 1:,} columns: {text[:200]!r}")
     missing = [name for name in COLUMN_NAMES if name not in header]
     if len(missing) == len(COLUMN_NAMES):
-        raise _FileFaultError("header_missing", f"the first line is {text[:200]!r}")
+        raise FileFaultError("header_missing", f"the first line is {text[:200]!r}")
     if missing:
-        raise _FileFaultError("header_column_missing", f"missing: {', '.join(missing)}")
+        raise FileFaultError("header_column_missing", f"missing: {', '.join(missing)}")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise _FileFaultError("header_column_repeated", f"repeated: {', '.join(repeated)}")
+        raise FileFaultError("header_column_repeated", f"repeated: {', '.join(repeated)}")
     return header
 
 
-def _read_rows(source: IO[bytes], header: Sequence[str], file_id: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The rows after the header, in order, each with the line that it begins on (the header is line 1)."""
-    text = _CleanedText(source, next_line=2, bytes_left=max_bytes)
-    invalid: dict[int, str] = {}
+@dataclass
+class _Parser:
+    """Parses blocks of records under a header."""
 
-    def note_invalid(row: pa_csv.InvalidRow) -> str:
-        invalid[row.number] = row.text
-        return "skip"
+    file_id: int
+    header: Sequence[str]
+    extra_columns: Sequence[str]
+    extra_bytes: int = 0
 
-    first = text.read()
-    if not first:
-        return
-    text._pending = first
-    reader = pa_csv.open_csv(
-        pa.PythonFile(text, "r"),
-        read_options=pa_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=header),
-        parse_options=pa_csv.ParseOptions(
-            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=note_invalid
-        ),
-        # A bare empty field is absent; a quoted empty one is an empty text.
-        convert_options=pa_csv.ConvertOptions(
-            column_types={name: pa.string() for name in header},
-            include_columns=list(COLUMN_NAMES),
+    def __post_init__(self) -> None:
+        self._convert = pa_csv.ConvertOptions(
+            # Checked before, and more strictly.
+            check_utf8=False,
+            column_types={name: pa.string() for name in self.header},
+            include_columns=[*COLUMN_NAMES, *self.extra_columns],
+            # A bare empty field is absent; a quoted empty one is an empty text.
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
             null_values=[""],
-        ),
-    )
-    records = _RecordLines(invalid)
-    for batch in reader:
-        yield from records.batches(batch, file_id, text)
-    yield from records.rest(file_id)
+        )
+
+    def rows(self, block: Block) -> Iterator[pa.RecordBatch]:
+        """The rows of a block; those that cannot be parsed come first."""
+        spoilt = _spoilt(block)
+        if spoilt:
+            yield _errors(self.file_id, block.lines[list(spoilt)], list(spoilt.values()))
+            is_clean = np.ones(len(block.lines), bool)
+            is_clean[list(spoilt)] = False
+            block = block.only(is_clean)
+        if not block.data:
+            return
+        fields, ragged = self._parse(block)
+        lines = block.lines
+        if ragged:
+            yield _errors(self.file_id, lines[ragged], ["row_ragged"] * len(ragged))
+            lines = np.delete(lines, ragged)
+        if fields.num_rows != len(lines):
+            raise RuntimeError(
+                f"file {self.file_id}: the parser sees {fields.num_rows + len(ragged)} records where there are "
+                f"{len(block.lines)}, from line {block.lines[0]} on; please report this file"
+            )
+        step = _rows_per_batch(self.extra_columns)
+        for first in range(0, len(lines), step):
+            yield self._batch(fields.slice(first, step), lines[first : first + step])
+
+    def _parse(self, block: Block) -> tuple[pa.Table, list[int]]:
+        """The fields of the rows that have as many as the header, and the indices of the other records."""
+        ragged: list[int] = []
+
+        def note_ragged(row: pa_csv.InvalidRow) -> str:
+            ragged.append(row.number - 1)
+            return "skip"
+
+        fields = pa_csv.read_csv(
+            pa.BufferReader(block.data),
+            # The whole block is parsed at once, so that line ends inside quotes need no option, which costs time.
+            read_options=pa_csv.ReadOptions(
+                use_threads=False, block_size=2 * MAX_RECORD_BYTES, column_names=list(self.header)
+            ),
+            parse_options=pa_csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=note_ragged),
+            convert_options=self._convert,
+        )
+        return fields, ragged
+
+    def _batch(self, fields: pa.Table, lines: np.ndarray) -> pa.RecordBatch:
+        size = len(lines)
+        read_at = datetime.now(UTC)
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.repeat(pa.scalar(self.file_id, pa.int64()), size),
+                pa.array(lines, pa.int64()),
+                pa.repeat(pa.scalar(False), size),
+                pa.nulls(size, pa.string()),
+                pa.nulls(size, pa.string()),
+                pa.repeat(pa.scalar(read_at, pa.timestamp("us", tz="UTC")), size),
+                pa.repeat(_first_event_id(read_at + timedelta(minutes=FUTURE_TOLERANCE_MINUTES)), size),
+                self._extra(fields),
+                *(fields.column(name).combine_chunks() for name in COLUMN_NAMES),
+            ],
+            schema=READER_SCHEMA,
+        )
+
+    def _extra(self, fields: pa.Table) -> pa.Array:
+        """The fields of the unknown columns of each row as a JSON object; null when there are no such columns."""
+        if not self.extra_columns:
+            return pa.nulls(fields.num_rows, pa.string())
+        columns = [fields.column(name).to_pylist() for name in self.extra_columns]
+        texts = [_extra_json(dict(zip(self.extra_columns, row, strict=True))) for row in zip(*columns, strict=True)]
+        extra = pa.array(texts, pa.string())
+        self.extra_bytes += extra.nbytes
+        return extra
 
 
-@dataclass
-class _RecordLines:
-    """Turns the running number of a record into the line that it begins on, and puts invalid records in between."""
+def _rows_per_batch(extra_columns: Sequence[str]) -> int:
+    """Rows whose unknown columns, when empty, take at most _EXTRA_BYTES_PER_BATCH."""
+    empty = len(_extra_json(dict.fromkeys(extra_columns)))
+    return max(1, _EXTRA_BYTES_PER_BATCH // empty)
 
-    invalid: dict[int, str]
-    next_record: int = 1
-    next_line: int = 2
 
-    def batches(self, batch: pa.RecordBatch, file_id: int, text: _CleanedText) -> Iterator[pa.RecordBatch]:
-        """The parsed rows, and the invalid records that stand before the last of them."""
-        extra_lines = _newlines_per_row(batch)
-        lines: list[int] | range
-        if extra_lines is None and not self.invalid:
-            lines = range(self.next_line, self.next_line + batch.num_rows)
-            self.next_record += batch.num_rows
-            self.next_line += batch.num_rows
+def _spoilt(block: Block) -> dict[int, str]:
+    """The records that PostgreSQL cannot store, by index, each with its reason."""
+    found = {}
+    # Halving finds a few of them among thousands without a look at each.
+    runs = [(0, len(block.lines))]
+    while runs:
+        first, last = runs.pop()
+        text = block.records(first, last)
+        has_nul = b"\0" in text
+        if not has_nul and _is_utf8(text):
+            continue
+        if last - first == 1:
+            found[first] = "row_has_nul" if has_nul else "row_not_utf8"
         else:
-            lines = []
-            ragged: list[int] = []
-            for index in range(batch.num_rows):
-                ragged += self._pass_invalid()
-                lines.append(self.next_line)
-                self.next_record += 1
-                self.next_line += 1 + (extra_lines[index] if extra_lines else 0)
-            yield from _errors(file_id, ragged, "row_ragged")
-        yield from _rows(batch, file_id, lines, text)
-
-    def rest(self, file_id: int) -> Iterator[pa.RecordBatch]:
-        """The invalid records after the last parsed row."""
-        yield from _errors(file_id, self._pass_invalid(), "row_ragged")
-
-    def _pass_invalid(self) -> list[int]:
-        lines = []
-        while self.next_record in self.invalid:
-            lines.append(self.next_line)
-            self.next_line += 1 + self.invalid.pop(self.next_record).count("\n")
-            self.next_record += 1
-        return lines
+            middle = (first + last) // 2
+            runs += [(middle, last), (first, middle)]
+    return found
 
 
-def _newlines_per_row(batch: pa.RecordBatch) -> list[int] | None:
-    """How many line breaks stand inside the fields of each row; None when there are none at all."""
-    counts = None
-    for column in batch.columns:
-        if b"\n" in memoryview(column.buffers()[2] or b"").tobytes():
-            found = pc.fill_null(pc.count_substring(column, "\n"), 0)
-            counts = found if counts is None else pc.add(counts, found)
-    return None if counts is None else counts.to_pylist()
-
-
-def _rows(batch: pa.RecordBatch, file_id: int, lines: Sequence[int], text: _CleanedText) -> Iterator[pa.RecordBatch]:
-    spoilt = {}
-    keep = None
-    if text.spoilt or text.blank:
-        ends = [*lines[1:], (lines[-1] if len(lines) else 0) + 1]
-        for index, (line, end) in enumerate(zip(lines, ends, strict=True)):
-            for inside in range(line, end):
-                if inside in text.spoilt:
-                    spoilt[index] = text.spoilt[inside]
-        keep = [line not in text.blank and index not in spoilt for index, line in enumerate(lines)]
-        yield from _errors(file_id, [lines[index] for index in spoilt], list(spoilt.values()))
-    size = batch.num_rows
-    read_at = datetime.now(UTC)
-    rows = pa.RecordBatch.from_arrays(
-        [
-            pa.repeat(pa.scalar(file_id, pa.int64()), size),
-            pa.array(lines, pa.int64()),
-            pa.repeat(pa.scalar(False), size),
-            pa.nulls(size, pa.string()),
-            pa.nulls(size, pa.string()),
-            pa.repeat(pa.scalar(read_at, pa.timestamp("us", tz="UTC")), size),
-            pa.repeat(_first_event_id(read_at + timedelta(minutes=FUTURE_TOLERANCE_MINUTES)), size),
-            *(batch.column(name) for name in COLUMN_NAMES),
-        ],
-        schema=READER_SCHEMA,
-    )
-    rows = rows if keep is None else rows.filter(pa.array(keep))
-    if rows.num_rows:
-        yield rows
+def _is_utf8(text: bytes) -> bool:
+    """Strictly: neither overlong forms nor surrogates."""
+    try:
+        return text.isascii() or text.decode("utf-8") != ""
+    except UnicodeDecodeError:
+        return False
 
 
 def _first_event_id(instant: datetime) -> str:
@@ -311,31 +280,34 @@ def _first_event_id(instant: datetime) -> str:
     return str(UUID(int=round(instant.timestamp() * 1000) << 80))
 
 
-def _errors(file_id: int, lines: list[int], codes: str | list[str]) -> Iterator[pa.RecordBatch]:
+def _errors(file_id: int, lines: Sequence[int] | np.ndarray, codes: Sequence[str]) -> pa.RecordBatch:
     """Rows that could not be parsed."""
-    if lines:
-        yield _bare_rows(
-            file_id=[file_id] * len(lines),
-            line=lines,
-            is_footer=[False] * len(lines),
-            row_error=[codes] * len(lines) if isinstance(codes, str) else codes,
-        )
+    size = len(codes)
+    return _bare_rows(file_id=[file_id] * size, line=lines, is_footer=[False] * size, row_error=codes)
 
 
-def _footer(file_id: int, rows_read: int, fault: _FileFaultError | None, extra: list[str]) -> pa.RecordBatch:
+def _footer(file_id: int, part: _Part) -> pa.RecordBatch:
+    fault = part.fault
     if fault and fault.code not in FILE_FAULTS:
         raise ValueError(f"{fault.code} is not a fault of the contract")
-    detail = json.dumps({"fault_detail": fault.detail if fault else None, "extra_columns": extra})
+    detail = {
+        "fault_detail": fault.detail if fault else None,
+        "extra_columns": part.extra_columns,
+        "digest": part.digest,
+        "size_bytes": part.size_bytes,
+        "start": asdict(part.start),
+        "end": asdict(part.end) if part.end else None,
+    }
     return _bare_rows(
         file_id=[file_id],
-        line=[rows_read],
+        line=[part.rows_read],
         is_footer=[True],
         row_error=[fault.code if fault else None],
-        detail=[detail],
+        detail=[json.dumps(detail)],
     )
 
 
-def _bare_rows(**values: Sequence[object]) -> pa.RecordBatch:
+def _bare_rows(**values: Sequence[object] | np.ndarray) -> pa.RecordBatch:
     size = len(values["file_id"])
     return pa.RecordBatch.from_arrays(
         [

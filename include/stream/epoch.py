@@ -1,12 +1,13 @@
-"""The writer epoch: the fence between a driver and every driver before it.
+"""The writer epoch: the fence between a streaming query and every one before it.
 
-A driver takes the next epoch when it starts. Whoever admits files or commits a batch locks the row of ``shop.writer``
+A query takes the next epoch when it starts. Whoever admits files or commits a batch locks the row of ``shop.writer``
 and goes on only when it still holds the current epoch, so a driver that was believed dead cannot write, however late
 it wakes up.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from include.db import load_queries, one_row, transaction
@@ -15,25 +16,53 @@ from include.errors import FencedError
 _SQL = load_queries("epoch")
 
 
-def take_epoch(
-    dsn: str, query: str, *, mode: str, host: str, pid: int, ui_url: str | None, log_path: str | None
-) -> int:
+@dataclass(frozen=True)
+class Driver:
+    """Who runs the query: shown in ``shop.runs``.
+
+    Parameters
+    ----------
+    mode:
+        ``continuous`` or ``drain``.
+    host, pid:
+        Of the driver process.
+    ui_url, log_path:
+        Where its Spark UI and its log are.
+    """
+
+    mode: str
+    host: str
+    pid: int
+    ui_url: str | None = None
+    log_path: str | None = None
+
+
+def take_epoch(dsn: str, query: str, driver: Driver) -> int:
     """Become the writer of ``query`` and open a row in ``shop.runs``; every earlier holder is fenced from now on."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["take"], {"query": query})
-        (epoch,) = one_row(cursor)
-        cursor.execute(
-            _SQL["open_run"],
-            {
-                "epoch": epoch,
-                "query": query,
-                "mode": mode,
-                "host": host,
-                "pid": pid,
-                "ui_url": ui_url,
-                "log_path": log_path,
-            },
-        )
+        return _open_run(cursor, query, driver)
+
+
+def renew_epoch(dsn: str, query: str, epoch: int, driver: Driver, error: str) -> int:
+    """Exchange ``epoch`` for the next one, for a query that starts anew after ``error``; the old run is closed.
+
+    Raises
+    ------
+    FencedError
+        When another driver has taken over meanwhile.
+    """
+    with transaction(dsn) as cursor:
+        hold_epoch(cursor, query, epoch)
+        cursor.execute(_SQL["end_run"], {"epoch": epoch, "error": error})
+        cursor.execute(_SQL["renew"], {"query": query, "epoch": epoch})
+        return _open_run(cursor, query, driver)
+
+
+def _open_run(cursor: Any, query: str, driver: Driver) -> int:
+    (epoch,) = one_row(cursor)
+    cursor.execute(_SQL["close_silent_runs"], {"query": query, "epoch": epoch})
+    cursor.execute(_SQL["open_run"], {"epoch": epoch, "query": query, **asdict(driver)})
     return int(epoch)
 
 

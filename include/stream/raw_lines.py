@@ -5,53 +5,57 @@ Only rejected rows are fetched, after the fact: carrying the raw text of every r
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from include.stream.csv_reader import open_delivered
+import numpy as np
+
+from include.stream.delivered import open_delivered
+from include.stream.records import START, LongLine, Position, RecordScanner
 
 # Enough for any honest row; what is longer is cut, with its length.
 MAX_RAW_CHARACTERS = 64 * 1024
-_MAX_LINES_PER_ROW = 100
 
 
-def raw_lines(path: Path, lines: Collection[int]) -> dict[int, str]:
+def raw_lines(path: Path, lines: Collection[int], start: Position = START) -> dict[int, str]:
     """Read the rows that begin on the given lines (1 is the header).
 
     Bytes that are not UTF-8, and NUL, which PostgreSQL cannot store, come back as ``\\xNN``.
 
+    Parameters
+    ----------
+    path, lines:
+        The file, and the lines that are wanted.
+    start:
+        Where the part begins that they are in.
+
     Returns
     -------
     dict
-        Text by line; a line past the end of the file is absent.
+        Text by line; a line on which no row begins is absent.
     """
-    wanted = set(lines)
-    found: dict[int, str] = {}
-    with open_delivered(path) as source:
-        number = 0
-        while len(found) < len(wanted):
-            row = source.readline()
-            if not row:
-                break
-            number += 1
-            if number in wanted:
-                start = number
-                # An odd number of quotes leaves a field open: the row goes on on the next line.
-                while row.count(b'"') % 2 and number - start < _MAX_LINES_PER_ROW:
-                    more = source.readline()
-                    if not more:
-                        break
-                    # The next line may be wanted in its own right when the quote was only a stray one.
-                    if number + 1 in wanted:
-                        found[number + 1] = _readable(more)
-                    row += more
-                    number += 1
-                found[start] = _readable(row)
-    return found
+    if not lines:
+        return {}
+    with open_delivered(path) as file:
+        file.seek(start.byte)
+        return {line: _readable(row, size) for line, row, size in _rows(RecordScanner(file, start), lines)}
 
 
-def _readable(row: bytes) -> str:
+def _rows(scanner: RecordScanner, lines: Collection[int]) -> Iterator[tuple[int, bytes, int]]:
+    """Each wanted row: its line, its bytes or the first of them, and how many they are."""
+    wanted = np.array(sorted(lines), np.int64)
+    while scanner.position.line <= wanted[-1] and (piece := scanner.next()):
+        if isinstance(piece, LongLine):
+            if piece.line in lines:
+                yield piece.line, piece.head, piece.size
+        else:
+            for index in np.flatnonzero(np.isin(piece.lines, wanted)).tolist():
+                row = piece.records(index, index + 1)
+                yield int(piece.lines[index]), row, len(row)
+
+
+def _readable(row: bytes, size: int) -> str:
     text = row.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
     if len(text) <= MAX_RAW_CHARACTERS:
         return text
-    return f"{text[:MAX_RAW_CHARACTERS]}… ({len(text)} characters)"
+    return f"{text[:MAX_RAW_CHARACTERS]}… ({size:,} bytes)"

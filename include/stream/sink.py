@@ -1,7 +1,8 @@
 """The batch transaction: ledger, events, rejects, rollups and the balance of every file, all or nothing.
 
-What makes it exactly once is in Postgres alone: the writer epoch fences older drivers, a file is loaded only while its
-row in ``shop.files`` says ``admitted``, and the primary key of ``shop.events`` rules out a second event of an id.
+What makes it exactly once is in Postgres alone: the writer epoch fences older drivers, a part of a file is loaded only
+while the file's row in ``shop.files`` says ``admitted`` and that this part is the next, and the primary key of
+``shop.events`` rules out a second event of an id.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from include.db import connect, load_queries, one_row, transaction
-from include.errors import BalanceError
+from include.db.lasting import LastingConnection
+from include.stream.alarms import raise_other_content, raise_quarantined
 from include.stream.batch import (
     BROKEN_RULES,
     Footer,
@@ -35,10 +36,12 @@ from include.stream.batch import (
     split,
     warnings_of,
 )
+from include.stream.conflicts import record_conflicts
 from include.stream.copy import copy_table
 from include.stream.duplicates import duplicate_mask
 from include.stream.epoch import hold_epoch
 from include.stream.landing import Landing
+from include.stream.parts import WaitingFile, advance_files, balances_of, waiting_files
 from include.stream.raw_lines import raw_lines
 from include.stream.settle import settle_files
 
@@ -48,7 +51,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a committed batch did; durations in milliseconds by stage."""
+    """What a committed batch did.
+
+    ``files`` counts the files of which it loaded all or a part; durations are milliseconds by stage.
+    """
 
     batch_id: int
     files: int
@@ -56,6 +62,7 @@ class BatchResult:
     accepted: int
     duplicate: int
     rejected: int
+    conflicts: int
     lag_seconds: float | None
     durations_ms: dict[str, float]
 
@@ -93,8 +100,10 @@ class BatchSink:
     landing: Landing
     query: str
     epoch: int
-    _connection: Connection | None = None
     _known_days: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._connection = LastingConnection(self.dsn)
 
     def write(
         self, flagged: pa.Table, *, spark_batch_id: int, durations_ms: dict[str, float] | None = None
@@ -105,7 +114,7 @@ class BatchSink:
         ----------
         flagged:
             Every row and footer of the batch, in the order of file and line: file_id, line, is_footer, row_error,
-            detail, the typed columns of the contract and the flags in BROKEN_RULES.
+            detail, extra, the typed columns of the contract and the flags in BROKEN_RULES.
         spark_batch_id:
             Spark's number of the batch; it counts from 0 in each run, whose epoch makes it unique.
         durations_ms:
@@ -114,7 +123,7 @@ class BatchSink:
         Returns
         -------
         BatchResult or None
-            None when every file of the batch was settled before: a replay, which changes nothing.
+            None when all that the batch holds was loaded before: a replay, which changes nothing.
 
         Raises
         ------
@@ -124,8 +133,8 @@ class BatchSink:
             When the rows of a file do not add up; nothing was written.
         """
         watch = _Stopwatch(dict(durations_ms or {}))
-        footers = {footer.file_id: footer for footer in footers_of(flagged)}
-        connection = self._connected()
+        footers = footers_of(flagged)
+        connection = self._connection.get()
         try:
             with connection, connection.cursor() as cursor, watch.time("sink"):
                 hold_epoch(cursor, self.query, self.epoch)
@@ -133,7 +142,7 @@ class BatchSink:
         except Exception:
             # The state of the connection is unknown, and a partition may have been dropped by retention meanwhile: the
             # next attempt asks anew.
-            connection.close()
+            self._connection.close()
             self._known_days.clear()
             raise
         if result is not None:
@@ -148,12 +157,11 @@ class BatchSink:
         spark_batch_id: int,
         watch: _Stopwatch,
     ) -> BatchResult | None:
-        cursor.execute(_SQL["waiting_files"], {"file_ids": list(footers)})
-        names = dict(cursor.fetchall())
-        if not names:
-            _log.warning("batch %s holds only files that were settled before: nothing to do", spark_batch_id)
+        waiting = waiting_files(cursor, footers)
+        if not waiting:
+            _log.warning("batch %s holds only what was loaded before: nothing to do", spark_batch_id)
             return None
-        footers = {file_id: footer for file_id, footer in footers.items() if file_id in names}
+        footers = {file_id: footer for file_id, footer in footers.items() if file_id in waiting}
         loadable = [file_id for file_id, footer in footers.items() if footer.fault is None]
 
         with watch.time("split"):
@@ -162,12 +170,12 @@ class BatchSink:
         with watch.time("duplicates"):
             is_duplicate = duplicate_mask(cursor, passed["event_id"])
             accepted = passed.filter(pa.array(~is_duplicate))
-            duplicate = passed.select(["file_id"]).filter(pa.array(is_duplicate))
+            duplicate = passed.filter(pa.array(is_duplicate))
 
-        balances = _balances(footers, rows_per_file(accepted), rows_per_file(duplicate), rows_per_file(failed))
+        balances = balances_of(footers, rows_per_file(accepted), rows_per_file(duplicate), rows_per_file(failed))
         totals = Counter[str]()
         for balance in balances.values():
-            totals.update(balance)
+            totals.update(asdict(balance))
         cursor.execute(
             _SQL["open_batch"],
             {
@@ -186,29 +194,16 @@ class BatchSink:
         with watch.time("events"):
             self._store_events(cursor, accepted, batch_id, ingested_at)
         with watch.time("rejects"):
-            self._store_rejects(cursor, failed, names, batch_id)
+            self._store_rejects(cursor, failed, footers, waiting, batch_id)
+        with watch.time("conflicts"):
+            conflicts = record_conflicts(cursor, duplicate, batch_id)
         with watch.time("rollups"):
             rollup = [(*row, batch_id) for row in minute_rollup(accepted)]
             if rollup:
                 execute_values(cursor, _SQL["roll_up"], rollup, page_size=1000)
-        execute_values(
-            cursor,
-            _SQL["settle_files"],
-            [
-                (
-                    footer.file_id,
-                    batch_id,
-                    "quarantined" if footer.fault else "loaded",
-                    *balances[footer.file_id].values(),
-                    footer.extra_columns,
-                    footer.fault,
-                    footer.fault_detail,
-                )
-                for footer in footers.values()
-            ],
-            template="(%s::bigint, %s::bigint, %s, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s::text[], %s, %s)",
-            page_size=1000,
-        )
+        with watch.time("files"):
+            settled = advance_files(cursor, batch_id, footers, balances, waiting)
+            self._raise_alarms(cursor, footers, waiting, settled)
         cursor.execute(_SQL["close_batch"], {"batch_id": batch_id, "durations": json.dumps(watch.laps)})
         (lag_seconds,) = one_row(cursor)
         return BatchResult(
@@ -218,6 +213,7 @@ class BatchSink:
             accepted=totals["accepted"],
             duplicate=totals["duplicate"],
             rejected=totals["rejected"],
+            conflicts=conflicts,
             lag_seconds=lag_seconds,
             durations_ms=watch.laps,
         )
@@ -236,13 +232,7 @@ class BatchSink:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-
-    def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self.dsn)
-        return self._connection
+        self._connection.close()
 
     def _store_events(self, cursor: Any, accepted: pa.Table, batch_id: int, ingested_at: datetime) -> None:
         if accepted.num_rows == 0:
@@ -270,7 +260,14 @@ class BatchSink:
             side.close()
         self._known_days |= missing
 
-    def _store_rejects(self, cursor: Any, failed: pa.Table, names: dict[int, str], batch_id: int) -> None:
+    def _store_rejects(
+        self,
+        cursor: Any,
+        failed: pa.Table,
+        footers: Mapping[int, Footer],
+        waiting: Mapping[int, WaitingFile],
+        batch_id: int,
+    ) -> None:
         if failed.num_rows == 0:
             return
         rows = failed.to_pylist()
@@ -278,7 +275,9 @@ class BatchSink:
         for row in rows:
             lines.setdefault(row["file_id"], []).append(row["line"])
         raw = {
-            file_id: raw_lines(self.landing.admitted_path(file_id, names[file_id]), wanted)
+            file_id: raw_lines(
+                self.landing.admitted_path(file_id, waiting[file_id].name), wanted, start=footers[file_id].start
+            )
             for file_id, wanted in lines.items()
         }
         copy_table(
@@ -288,7 +287,7 @@ class BatchSink:
                 {
                     "batch_id": [batch_id] * len(rows),
                     "file_id": [row["file_id"] for row in rows],
-                    "file_name": [names[row["file_id"]] for row in rows],
+                    "file_name": [waiting[row["file_id"]].name for row in rows],
                     "line": [row["line"] for row in rows],
                     "raw": [raw[row["file_id"]].get(row["line"], "") for row in rows],
                     "reasons": ["{" + ",".join(reasons_of(row[BROKEN_RULES])) + "}" for row in rows],
@@ -296,35 +295,38 @@ class BatchSink:
             ),
         )
 
-    def _settle(self, footers: dict[int, Footer]) -> None:
+    def _raise_alarms(
+        self,
+        cursor: Any,
+        footers: Mapping[int, Footer],
+        waiting: Mapping[int, WaitingFile],
+        settled: Mapping[int, datetime],
+    ) -> None:
+        """Tell people of the files at fault, and of those that came again with another content."""
+        faulty: dict[str, list[str]] = {}
+        for file_id, footer in footers.items():
+            if footer.fault:
+                name = waiting[file_id].name
+                path = self.landing.settled_path(file_id, name, settled[file_id], is_quarantined=True)
+                faulty.setdefault(footer.fault, []).append(f"file {file_id} ({name}), in {path}: {footer.fault_detail}")
+        for fault, files in faulty.items():
+            raise_quarantined(cursor, fault, files)
+        with_digest = [file_id for file_id, footer in footers.items() if footer.digest]
+        if with_digest:
+            cursor.execute(_SQL["other_content"], {"file_ids": with_digest})
+            raise_other_content(
+                cursor,
+                [
+                    f"file {file_id} ({name}) differs from file {earlier}, admitted at {admitted_at:%Y-%m-%d %H:%M} UTC"
+                    for file_id, name, earlier, admitted_at in cursor.fetchall()
+                ],
+            )
+
+    def _settle(self, footers: Mapping[int, Footer]) -> None:
         """Move the files of a committed batch to their resting place; recover() does what a crash leaves undone."""
-        connection = self._connected()
+        connection = self._connection.get()
         with connection, connection.cursor() as cursor:
             settle_files(cursor, self.landing, footers.keys())
-
-
-def _balances(
-    footers: dict[int, Footer], accepted: dict[int, int], duplicate: dict[int, int], rejected: dict[int, int]
-) -> dict[int, dict[str, int]]:
-    """Read, accepted, duplicate and rejected rows of each file, checked against what its reader counted.
-
-    A quarantined file counts nothing: no row of it is taken.
-    """
-    balances = {}
-    for file_id, footer in footers.items():
-        stored = {
-            "accepted": accepted.get(file_id, 0),
-            "duplicate": duplicate.get(file_id, 0),
-            "rejected": rejected.get(file_id, 0),
-        }
-        read = 0 if footer.fault else footer.read
-        if read != sum(stored.values()):
-            raise BalanceError(
-                f"file {file_id}: {read} rows were read, but {stored} were to be stored",
-                "This is a fault of Shopstream: report it with the file; nothing was stored",
-            )
-        balances[file_id] = {"read": read, **stored}
-    return balances
 
 
 def backlog_is_empty(dsn: str, landing: Landing) -> bool:

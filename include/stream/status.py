@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Literal
 
 from include.db import load_queries, transaction
 
 QUERY_NAME = "events"
 ALIVE_WITHIN_SECONDS = 15.0
+RECENTLY_SECONDS = 600.0
 
 Wish = Literal["run", "drain", "stop"]
+
+# As a standalone master names its drivers, and a worker the directory of each.
+_DRIVER_ID = re.compile(r"driver-\d{14}-\d{4}")
 
 _SQL = load_queries("status")
 
@@ -20,23 +26,48 @@ _SQL = load_queries("status")
 class StreamStatus:
     """The state of the stream at one moment; ages and lags in seconds, sums over the asked window.
 
-    ``lag_seconds`` is the commit time of the newest batch minus the arrival of its oldest file.
+    Attributes
+    ----------
+    heartbeat_age_seconds:
+        Since the driver process gave a sign of life.
+    turned_age_seconds:
+        Since the micro-batch loop asked for new files; since the start of the run, if it has not yet.
+    paused:
+        Why no files are taken in at the moment; None when they are.
+    recent_runs:
+        Starts of the query within ``RECENTLY_SECONDS``, 100 at most.
+    waiting_seconds:
+        Since the arrival of the oldest file that is admitted and not loaded; None when there is none.
+    wished_age_seconds:
+        Since somebody said what the stream should do; None when nobody ever has.
+    lag_seconds:
+        Commit time of the newest batch minus the arrival of its oldest file.
+    event_lag_seconds:
+        Since the newest event_time of the newest batch that had events.
     """
 
     epoch: int | None
     mode: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    run_age_seconds: float | None
+    ended_age_seconds: float | None
     heartbeat_age_seconds: float | None
+    turned_age_seconds: float | None
+    paused: str | None
+    recent_runs: int
     backlog_files: int
     backlog_bytes: int
+    waiting_seconds: float | None
     ui_url: str | None
     log_path: str | None
     error: str | None
     wish: str
+    wished_age_seconds: float | None
     last_batch_id: int | None
     last_commit_age_seconds: float | None
     lag_seconds: float | None
+    event_lag_seconds: float | None
     batches: int
     read: int
     accepted: int
@@ -45,9 +76,15 @@ class StreamStatus:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a driver runs and its micro-batch loop turned within the last ``ALIVE_WITHIN_SECONDS``."""
+        """Whether a driver runs: it has recorded no end, and a heartbeat within the last ``ALIVE_WITHIN_SECONDS``."""
         age = self.heartbeat_age_seconds
         return self.ended_at is None and age is not None and age <= ALIVE_WITHIN_SECONDS
+
+    @property
+    def driver_id(self) -> str | None:
+        """The driver's id at the Spark master; None when no worker of a standalone cluster started it."""
+        name = PurePath(self.log_path or "").name
+        return name if _DRIVER_ID.fullmatch(name) else None
 
 
 def stream_status(dsn: str, *, window_seconds: float = 60.0, after_batch_id: int | None = None) -> StreamStatus:
@@ -65,7 +102,12 @@ def stream_status(dsn: str, *, window_seconds: float = 60.0, after_batch_id: int
     with transaction(dsn) as cursor:
         cursor.execute(
             _SQL["status"],
-            {"query": QUERY_NAME, "window_seconds": window_seconds, "after_batch_id": after_batch_id},
+            {
+                "query": QUERY_NAME,
+                "window_seconds": window_seconds,
+                "after_batch_id": after_batch_id,
+                "recently_seconds": RECENTLY_SECONDS,
+            },
         )
         row = dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
     return StreamStatus(**row)

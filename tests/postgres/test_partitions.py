@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.db import connect, partitions, transaction
-from include.db.archive import prune
 from include.db.partitions import MaintenanceReport, RetiredPartition, maintain
 from include.settings import Settings
-from tests.support.rows import at, days_ago, load_batch, make_event
+from tests.support.rows import at, days_ago, load_batch, make_event, uuid7
 
 
 def keep_a_week(database: Settings) -> MaintenanceReport:
@@ -176,38 +172,14 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 " VALUES ('info', 's', 't', 'd', %(at)s)",
                 moment,
             )
-    assert keep_a_week(database).deleted == {"rejects": 1, "quality_results": 1, "refreshes": 1, "alerts": 1}
-    for table in ("rejects", "quality_results", "refreshes", "alerts"):
+            cursor.execute(
+                "INSERT INTO shop.conflicts (event_id, batch_id, file_id, line, columns, duplicate, found_at)"
+                " SELECT %(id)s, batch_id, file_id, 2, '{city}', '{}', %(at)s FROM shop.files ORDER BY file_id LIMIT 1",
+                {**moment, "id": uuid7(days_ago(days))},
+            )
+    tables = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
+    assert keep_a_week(database).deleted == dict.fromkeys(tables, 1)
+    for table in tables:
         assert one(database, f"SELECT count(*) FROM shop.{table}") == 1
     assert one(database, "SELECT count(*) FROM shop.batches") == 2
     assert one(database, "SELECT count(*) FROM shop.files") == 2
-
-
-def test_files_go_at_their_age(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, archive_hours=1, retention_days=2)
-    aged = (settings.manifest_dir, settings.quarantine_dir, settings.task_log_dir)
-    for directory in (settings.archive_dir / "2026-11-20", *aged):
-        directory.mkdir(parents=True)
-        (directory / "file.csv").write_bytes(b"12345")
-    hours = timedelta(hours=1).total_seconds()
-
-    def left(now: float) -> list[tuple[str, int, int]]:
-        return [(one.directory.name, one.files, one.size_bytes) for one in prune(settings, now=now)]
-
-    now = time.time()
-    names = ("landing-archive", "landing-manifests", "landing-quarantine", "tasks")
-    assert left(now + 0.9 * hours) == [(name, 0, 0) for name in names]
-    assert left(now + 1.1 * hours) == [(names[0], 1, 5), *((name, 0, 0) for name in names[1:])]
-    assert left(now + 49 * hours) == [(names[0], 0, 0), *((name, 1, 5) for name in names[1:])]
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert all(directory.is_dir() for directory in aged)
-
-
-def test_an_old_file_that_was_loaded_today_stays(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, archive_hours=1)
-    settings.archive_dir.mkdir(parents=True)
-    path = settings.archive_dir / "backfill.csv"
-    path.write_bytes(b"")
-    os.utime(path, (0, 0))
-    prune(settings)
-    assert path.exists()

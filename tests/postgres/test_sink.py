@@ -2,94 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import psycopg2.errors
-import pyarrow as pa
 import pytest
 
-from include.contract import COLUMN_NAMES, RULES
+from include.contract import RULES
 from include.db import transaction
 from include.errors import BalanceError, FencedError
 from include.settings import Settings
-from include.stream.admission import Admission
-from include.stream.batch import BROKEN_RULES
-from include.stream.epoch import take_epoch
-from include.stream.landing import Landing
 from include.stream.sink import BatchSink
-from tests.support.csv_files import csv_text, deliver, uuid7, valid_row
-
-SCHEMA = pa.schema(
-    [
-        ("file_id", pa.int64()),
-        ("line", pa.int64()),
-        ("is_footer", pa.bool_()),
-        ("row_error", pa.string()),
-        ("detail", pa.string()),
-        *((name, pa.string()) for name in COLUMN_NAMES),
-        (BROKEN_RULES, pa.int64()),
-    ]
-)
-for name, kind in {
-    "event_time": pa.timestamp("us", tz="UTC"),
-    "unit_price": pa.decimal128(12, 2),
-    "quantity": pa.int32(),
-}.items():
-    SCHEMA = SCHEMA.set(SCHEMA.get_field_index(name), pa.field(name, kind))
-
-
-def typed_row(file_id: int, line: int, *, broken: int = 0, **changes: Any) -> dict[str, Any]:
-    """A row as the job's transforms hand it over."""
-    row = {
-        **valid_row(),
-        "event_time": datetime.now(UTC),
-        "unit_price": Decimal("10.00"),
-        "quantity": 1,
-        **changes,
-    }
-    return {**row, "file_id": file_id, "line": line, "is_footer": False, BROKEN_RULES: broken}
-
-
-def footer(file_id: int, read: int, fault: str | None = None) -> dict[str, Any]:
-    detail = '{"fault_detail": null, "extra_columns": []}'
-    return {"file_id": file_id, "line": read, "is_footer": True, "row_error": fault, "detail": detail, BROKEN_RULES: 0}
-
-
-def batch(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
-
-
-def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
-    with transaction(settings.dsn("owner")) as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall())
-
-
-def next_epoch(settings: Settings) -> int:
-    return take_epoch(
-        settings.dsn("ingest"), "events", mode="continuous", host="test", pid=1, ui_url=None, log_path=None
-    )
-
-
-@pytest.fixture
-def sink(database: Settings) -> Iterator[BatchSink]:
-    """The sink of the current epoch, with two admitted files, 1 and 2."""
-    landing, epoch = Landing.of(database), next_epoch(database)
-    landing.make()
-    for number in (1, 2):
-        deliver(Path(landing.incoming), csv_text([valid_row()]), f"{number}.csv")
-    admission = Admission(database.dsn("ingest"), landing, "events", epoch, max_files=10, max_bytes=1 << 20)
-    admission.recover()
-    assert admission.latest_offset(0) == 2
-    admission.close()
-    sink = BatchSink(database.dsn("ingest"), landing, "events", epoch)
-    yield sink
-    sink.close()
+from tests.support.csv_files import uuid7
+from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.stream import next_epoch
 
 
 def test_a_replayed_batch_changes_nothing(database: Settings, sink: BatchSink) -> None:
@@ -114,15 +41,6 @@ def test_an_old_epoch_cannot_write(database: Settings, sink: BatchSink) -> None:
     with pytest.raises(FencedError, match=f"holds epoch {sink.epoch} .* the current one is {newer}"):
         sink.write(batch(typed_row(1, 2), footer(1, 1)), spark_batch_id=0)
     assert query(database, "SELECT count(*) FROM shop.events, shop.batches") == [(0,)]
-
-
-def test_an_old_epoch_cannot_admit(database: Settings, sink: BatchSink) -> None:
-    next_epoch(database)
-    deliver(Path(sink.landing.incoming), csv_text([valid_row()]))
-    admission = Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=10, max_bytes=1 << 20)
-    with pytest.raises(FencedError):
-        admission.latest_offset(2)
-    assert query(database, "SELECT count(*) FROM shop.files") == [(2,)]
 
 
 def test_rows_that_do_not_add_up_are_not_stored(database: Settings, sink: BatchSink) -> None:
@@ -183,24 +101,3 @@ def test_a_partition_that_retention_dropped_is_made_again(database: Settings, si
         sink.write(late, spark_batch_id=1)
     assert sink.write(late, spark_batch_id=1) is not None
     assert query(database, "SELECT tableoid::regclass::text FROM shop.events") == [("shop.events_20260203",)]
-
-
-def test_a_batch_is_bounded_by_what_its_files_hold_unpacked(database: Settings, sink: BatchSink) -> None:
-    content = csv_text([valid_row()] * 2000).encode()
-    for number in range(3):
-        deliver(Path(sink.landing.incoming), gzip.compress(content), f"packed-{number}.csv.gz")
-    admission = Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=100, max_bytes=2 * len(content) + 1)
-    assert admission.latest_offset(2) == 4
-    assert query(database, "SELECT DISTINCT unpacked_bytes FROM shop.files WHERE file_id > 2") == [(len(content),)]
-    admission.close()
-
-
-def test_a_driver_finishes_what_a_dead_one_left_in_the_admitted_folder(database: Settings, sink: BatchSink) -> None:
-    sink.write(batch(typed_row(1, 2), footer(1, 1)), spark_batch_id=0)
-    (archived,) = Path(sink.landing.archive).glob("*/1-1.csv")
-    admitted = Path(sink.landing.admitted)
-    archived.rename(admitted / "1.csv")
-    (admitted / ".foreign").touch()
-    Admission(sink.dsn, sink.landing, "events", sink.epoch, max_files=10, max_bytes=1 << 20).recover()
-    assert archived.exists()
-    assert {path.name for path in admitted.iterdir()} == {"2.csv", ".foreign"}

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.stream.admission import PendingFile
+from include.stream.records import START
 from jobs.landing_source import share_out
 
 file_lists = st.lists(st.integers(0, 10_000_000), max_size=40).map(
-    lambda sizes: [PendingFile(number, f"{number}.csv", size) for number, size in enumerate(sizes)]
+    lambda sizes: [PendingFile(number, f"{number}.csv", size, START) for number, size in enumerate(sizes)]
 )
 
 
@@ -22,5 +23,5 @@ def test_files_keep_their_order_and_none_is_left_out(files: list[PendingFile], t
 
 
 def test_bytes_are_shared_about_equally() -> None:
-    files = [PendingFile(number, "", 1000) for number in range(10)]
+    files = [PendingFile(number, "", 1000, START) for number in range(10)]
     assert [len(group) for group in share_out(files, 2)] == [5, 5]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +19,15 @@ from include.generator.options import GeneratorOptions
 from include.generator.run import generate
 from include.reconcile.run import reconcile
 from include.settings import Settings
-from include.stream.epoch import take_epoch
 from include.stream.landing import Landing
 from include.stream.sink import BatchSink, backlog_is_empty
 from include.stream.status import stream_status
-from jobs.stream_events import build_query, fresh_checkpoint, reason_of
+from jobs.query import build_query
+from jobs.recovery import reason_of
+from jobs.runner import fresh_checkpoint
 from tests.support.csv_files import csv_text, deliver, uuid7, valid_row
+from tests.support.stream import next_epoch
 from tests.support.waiting import wait_until
-
-_runs = itertools.count(1)
 
 
 @contextmanager
@@ -36,9 +35,7 @@ def stream(spark: SparkSession, settings: Settings, query_name: str = "events") 
     """A running query with an epoch of its own."""
     landing = Landing.of(settings)
     landing.make()
-    epoch = take_epoch(
-        settings.dsn("ingest"), query_name, mode="continuous", host="test", pid=next(_runs), ui_url=None, log_path=None
-    )
+    epoch = next_epoch(settings, query_name)
     sink = BatchSink(settings.dsn("ingest"), landing, query_name, epoch)
     lock = threading.Lock()
     query = build_query(
@@ -61,7 +58,7 @@ def load(spark: SparkSession, settings: Settings) -> None:
 def drain(query: StreamingQuery, settings: Settings) -> None:
     def is_drained() -> bool:
         if query.exception() is not None:
-            pytest.fail(reason_of(query.exception()))
+            pytest.fail(reason_of(str(query.exception())))
         return backlog_is_empty(settings.dsn("ingest"), Landing.of(settings))
 
     wait_until(is_drained, seconds=120, what="the stream to load what waits")
@@ -167,10 +164,10 @@ def test_a_newer_driver_fences_the_older(spark: SparkSession, database: Settings
     with stream(spark, database) as older:
         deliver(landing, csv_text([valid_row()]))
         drain(older, database)
-        take_epoch(database.dsn("ingest"), "events", mode="continuous", host="test", pid=0, ui_url=None, log_path=None)
+        next_epoch(database)
         deliver(landing, csv_text([valid_row()]))
         wait_until(lambda: not older.isActive, seconds=30, what="the older driver to end")
-        assert "FencedError" in reason_of(older.exception())
+        assert "FencedError" in reason_of(str(older.exception()))
     assert rows(database, "SELECT count(*) FROM shop.events") == [(1,)]
     load(spark, database)
     assert rows(database, "SELECT count(*) FROM shop.events") == [(2,)]

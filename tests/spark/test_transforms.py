@@ -26,7 +26,7 @@ def judge(spark: SparkSession, folder: Path, content: str | bytes) -> pa.Table:
     """What reader and transforms make of a file, by line, without the footer."""
     path = folder / "file.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    table = pa.Table.from_batches(list(read_file(path, 1, 1 << 20)), READER_SCHEMA)
+    table = pa.Table.from_batches(list(read_file(path, 1, part_bytes=1 << 20, max_bytes=1 << 20)), READER_SCHEMA)
     judged = typed(flag(spark.createDataFrame(table, SOURCE_SCHEMA))).toArrow()
     return judged.filter(pc.invert(judged["is_footer"])).sort_by("line")
 

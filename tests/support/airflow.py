@@ -77,12 +77,19 @@ class DagTest:
 
     def succeed(self, *, seconds: float) -> str:
         """Wait for the run to succeed; returns its log."""
+        assert self._end(seconds) == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
+        return self.log
+
+    def fail(self, *, seconds: float) -> str:
+        """Wait for the run to fail; returns its log."""
+        assert self._end(seconds) != 0, f"{self.dag_id} succeeded:\n{self.log[-8000:]}"
+        return self.log
+
+    def _end(self, seconds: float) -> int:
         try:
-            code = self.process.wait(seconds)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.dag_id} did not end within {seconds:.0f} s:\n{self.log[-8000:]}")
-        assert code == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
-        return self.log
 
     def stop(self) -> None:
         """End it, if it still runs."""

@@ -45,13 +45,17 @@ class Platform:
         """Of the user ``admin``."""
         return admin_password(self.settings)
 
+    def environment(self) -> dict[str, str]:
+        """The caller's environment with the settings of this instance instead of any others."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("SHOPSTREAM_")}
+        return {**others, **self.variables}
+
     def run(self, *arguments: str, timeout_seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run ``python -m`` with the arguments; the caller looks at the exit status."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOPSTREAM_")}
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=REPOSITORY,
-            env={**environment, **self.variables},
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
 from include.db.migrate import migrate
 from include.db.views import apply_views
 from include.platform import postgres
@@ -91,3 +95,42 @@ def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
         yield settings
     finally:
         postgres.drop_database(cluster, settings.database_name)
+
+
+def cut_connections(settings: Settings, role: str) -> None:
+    """End the connections of a role to the database, as a crash of their backends would."""
+    with _superuser(settings) as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
+            [settings.database_name, role],
+        )
+
+
+@contextmanager
+def database_away(settings: Settings) -> Iterator[None]:
+    """Meanwhile, nobody can connect to the database, and whoever was connected is cut off."""
+    change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    database = sql.Identifier(settings.database_name)
+    with _superuser(settings) as cursor:
+        cursor.execute(change.format(database, sql.SQL("false")))
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [settings.database_name]
+        )
+    try:
+        yield
+    finally:
+        with _superuser(settings) as cursor:
+            cursor.execute(change.format(database, sql.SQL("true")))
+
+
+@contextmanager
+def _superuser(settings: Settings) -> Iterator[Cursor]:
+    connection = psycopg2.connect(
+        host=settings.database_host, port=settings.database_port, user="postgres", dbname="postgres"
+    )
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()

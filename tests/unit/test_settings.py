@@ -55,6 +55,12 @@ def test_two_services_on_one_port_are_refused() -> None:
         Settings.from_env({"SHOPSTREAM_PORT": "9000", "SHOPSTREAM_SPARK_REST_PORT": "9000"})
 
 
+def test_a_ledger_that_is_kept_shorter_than_events_is_refused() -> None:
+    with pytest.raises(SettingsError, match="set SHOPSTREAM_LEDGER_DAYS to 60 or more"):
+        Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60"})
+    assert Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60", "SHOPSTREAM_LEDGER_DAYS": "60"}).ledger_days == 60
+
+
 def test_socket_directory_is_inside_home_unless_the_path_is_too_long(tmp_path: Path) -> None:
     assert Settings(home=Path("/srv/shop")).socket_dir == Path("/srv/shop/run")
     deep = Settings(home=tmp_path / ("a" * 90))

@@ -34,6 +34,8 @@ COMMENT ON COLUMN shop.files.attempts IS 'How often a batch with the file was pl
 COMMENT ON COLUMN shop.files.failures IS 'How many of these attempts failed for a reason that may lie in the file.';
 COMMENT ON COLUMN shop.files.tried_with IS 'Files in the last batch that was planned with it: a batch that fails is halved.';
 
+COMMENT ON COLUMN shop.files.extra_columns IS 'Columns that the contract does not know; their fields are in events.extra.';
+
 CREATE TABLE shop.file_parts (
     file_id bigint NOT NULL REFERENCES shop.files ON DELETE CASCADE,
     batch_id bigint NOT NULL REFERENCES shop.batches,

@@ -5,42 +5,99 @@ INSERT INTO shop.files (name, size_bytes, unpacked_bytes, arrived_at) VALUES %s 
 -- name: admitted
 SELECT file_id, name FROM shop.files WHERE state = 'admitted' ORDER BY file_id;
 
--- name: first_offset
-SELECT coalesce(
-    (SELECT min(file_id) - 1 FROM shop.files WHERE state = 'admitted'),
-    (SELECT max(file_id) FROM shop.files),
-    0
-);
+-- name: plan
+-- The next batch: the oldest files that fit into both bounds, the first one in any case; of a large file a part counts.
+-- A batch that is tried again has the same files. One that has used up its tries is halved, and each half has one try
+-- before it is halved in turn. Losing a count in a crash of the server is harmless, so the commit need not wait for the
+-- disk.
+SET LOCAL synchronous_commit = off;
+WITH oldest AS (
+    SELECT
+        failures >= %(max_failures)s OR attempts >= %(max_attempts)s AS is_suspect,
+        CASE
+            WHEN failures >= %(max_failures)s OR attempts >= %(max_attempts)s THEN greatest(1, tried_with / 2)
+            WHEN attempts > 0 THEN tried_with
+            ELSE %(max_files)s
+        END AS max_files
+    FROM shop.files
+    WHERE state = 'admitted'
+    ORDER BY file_id
+    LIMIT 1
+),
 
--- name: pending
-SELECT file_id, name, size_bytes FROM shop.files
-WHERE state = 'admitted' AND file_id > %(start)s AND file_id <= %(end)s
-ORDER BY file_id;
-
--- name: end_of_batch
--- The last file such that all before it stay within both bounds; the first file always fits.
-SELECT max(file_id)
-FROM (
+summed AS (
     SELECT
         file_id,
-        sum(coalesce(unpacked_bytes, size_bytes)) OVER (ORDER BY file_id) AS bytes,
-        row_number() OVER (ORDER BY file_id) AS position
+        row_number() OVER (ORDER BY file_id) AS position,
+        sum(least(%(part_bytes)s, greatest(0, coalesce(unpacked_bytes, size_bytes) - next_byte)))
+            OVER (ORDER BY file_id) AS bytes
     FROM (
-        SELECT file_id, size_bytes, unpacked_bytes FROM shop.files
-        WHERE state = 'admitted' AND file_id > %(start)s
+        SELECT file_id, size_bytes, unpacked_bytes, next_byte
+        FROM shop.files
+        WHERE state = 'admitted'
         ORDER BY file_id
-        LIMIT %(max_files)s
+        LIMIT (SELECT max_files FROM oldest)
     ) AS next_files
-) AS summed
-WHERE bytes <= %(max_bytes)s OR position = 1;
+),
 
--- name: beat
+chosen AS (
+    SELECT file_id, count(*) OVER () AS files FROM summed WHERE bytes <= %(max_bytes)s OR position = 1
+)
+
+UPDATE shop.files
+SET attempts = CASE
+        WHEN tried_with = chosen.files THEN attempts + 1
+        WHEN oldest.is_suspect THEN least(attempts, %(max_attempts)s)
+        ELSE 1
+    END,
+    failures = CASE
+        WHEN tried_with = chosen.files THEN failures
+        WHEN oldest.is_suspect THEN least(failures, %(max_failures)s - 1)
+        ELSE 0
+    END,
+    tried_with = chosen.files
+FROM chosen
+CROSS JOIN oldest
+WHERE files.file_id = chosen.file_id
+RETURNING
+    files.file_id,
+    files.name,
+    least(%(part_bytes)s, greatest(0, coalesce(files.unpacked_bytes, files.size_bytes) - files.next_byte)),
+    files.next_byte,
+    files.next_line;
+
+-- name: note_failure
+-- The batch that failed consists of the oldest files, as many as the oldest was last tried with.
+UPDATE shop.files
+SET failures = failures + 1, last_error = %(error)s
+WHERE file_id IN (
+    SELECT file_id FROM shop.files
+    WHERE state = 'admitted'
+    ORDER BY file_id
+    LIMIT (SELECT tried_with FROM shop.files WHERE state = 'admitted' ORDER BY file_id LIMIT 1)
+);
+
+-- name: quarantine_poison
+-- Files that failed alone, and those that were under way alone each time that a driver died without a word.
+UPDATE shop.files
+SET state = 'quarantined',
+    settled_at = clock_timestamp(),
+    fault = 'poison',
+    fault_detail = coalesce(last_error, format('the driver died %%s times while it loaded this file alone', attempts))
+WHERE state = 'admitted' AND tried_with = 1 AND (failures >= %(max_failures)s OR attempts >= %(max_deaths)s)
+RETURNING file_id, name, fault_detail;
+
+-- name: turn
 -- Files that still lie in the landing folder are counted by the caller; those admitted but not loaded, here.
 UPDATE shop.runs
 SET heartbeat_at = clock_timestamp(),
+    turned_at = clock_timestamp(),
+    paused = %(paused)s,
     backlog_files = %(files)s + waiting.files,
     backlog_bytes = %(bytes)s + waiting.bytes
 FROM (
-    SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM shop.files WHERE state = 'admitted'
+    SELECT count(*) AS files, coalesce(sum(size_bytes - next_byte), 0)::bigint AS bytes
+    FROM shop.files
+    WHERE state = 'admitted'
 ) AS waiting
 WHERE runs.epoch = %(epoch)s;

@@ -4,6 +4,18 @@ INSERT INTO shop.writer (query, epoch) VALUES (%(query)s, nextval('shop.epochs')
 ON CONFLICT (query) DO UPDATE SET epoch = nextval('shop.epochs')
 RETURNING epoch;
 
+-- name: renew
+-- Only the holder renews: a driver that was fenced must not take the epoch back.
+UPDATE shop.writer SET epoch = nextval('shop.epochs')
+WHERE query = %(query)s AND epoch = %(epoch)s
+RETURNING epoch;
+
+-- name: close_silent_runs
+-- Runs before this one that could not say how they ended.
+UPDATE shop.runs
+SET ended_at = clock_timestamp(), error = format('it ended without a word; epoch %%s took over', %(epoch)s::bigint)
+WHERE query = %(query)s AND epoch < %(epoch)s AND ended_at IS NULL;
+
 -- name: open_run
 INSERT INTO shop.runs (epoch, query, mode, host, pid, ui_url, log_path)
 VALUES (%(epoch)s, %(query)s, %(mode)s, %(host)s, %(pid)s, %(ui_url)s, %(log_path)s);
@@ -14,3 +26,10 @@ SELECT epoch FROM shop.writer WHERE query = %(query)s FOR UPDATE;
 -- name: end_run
 UPDATE shop.runs SET ended_at = clock_timestamp(), error = %(error)s
 WHERE epoch = %(epoch)s AND ended_at IS NULL;
+
+-- name: beat
+UPDATE shop.runs SET heartbeat_at = clock_timestamp()
+WHERE epoch = %(epoch)s
+RETURNING
+    turned_at,
+    coalesce((SELECT wish FROM shop.stream_control WHERE stream_control.query = runs.query), 'run');

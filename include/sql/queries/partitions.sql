@@ -55,6 +55,9 @@ DELETE FROM shop.events_before_2026 WHERE ingested_at < %(cutoff)s;
 -- name: delete_rejects
 DELETE FROM shop.rejects WHERE rejected_at < %(cutoff)s;
 
+-- name: delete_conflicts
+DELETE FROM shop.conflicts WHERE found_at < %(cutoff)s;
+
 -- name: delete_quality_results
 DELETE FROM shop.quality_results WHERE checked_at < %(cutoff)s;
 

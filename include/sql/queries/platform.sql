@@ -1,14 +1,18 @@
 -- name: totals
--- Sums over the ledger, one row a batch: cheap however many events there are.
+-- Sums over the ledger, one row a batch: cheap however many events there are. What retention has removed is in them.
 SELECT
     coalesce(sum(read), 0)::bigint AS read,
     coalesce(sum(accepted), 0)::bigint AS accepted,
     coalesce(sum(duplicate), 0)::bigint AS duplicate,
     coalesce(sum(rejected), 0)::bigint AS rejected,
-    count(*) AS batches,
+    coalesce(sum(batches), 0)::bigint AS batches,
     (SELECT count(*) FROM shop.files WHERE state = 'admitted') AS files_admitted,
     (SELECT count(*) FROM shop.files WHERE state = 'quarantined') AS files_quarantined
-FROM shop.batches;
+FROM (
+    SELECT read, accepted, duplicate, rejected, 1 AS batches FROM shop.batches
+    UNION ALL
+    SELECT read, accepted, duplicate, rejected, rows FROM shop.retired_ledger WHERE table_name = 'batches'
+) AS ledger;
 
 -- name: newest_batch
 -- The newest batch that accepted an event.

@@ -21,7 +21,7 @@ SELECT name FROM shop.files WHERE state = 'admitted' AND admitted_at <= %(as_of)
 
 -- name: settled_files
 -- Every load of the named files. Retention removes only what was loaded before a recorded time, so the events of a
--- file are complete when its batch began after that; rejects are removed by their age alone.
+-- file are complete when the batch of its first part began after that; rejects are removed by their age alone.
 SELECT
     files.name,
     files.file_id,
@@ -35,7 +35,10 @@ SELECT
     batches.started_at IS NULL OR batches.started_at >= coalesce(%(rejects_since)s::timestamptz, '-infinity')
         AS has_all_rejects
 FROM shop.files
-LEFT JOIN shop.batches USING (batch_id)
+LEFT JOIN shop.batches ON batches.batch_id = CASE
+    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    ELSE files.batch_id
+END
 CROSS JOIN (SELECT max(ingested_before) AS ingested_before FROM shop.retired_partitions) AS retired
 WHERE files.name = ANY(%(names)s::text[]) AND files.state <> 'admitted'
 ORDER BY files.file_id;
@@ -60,7 +63,12 @@ WHERE rejects.file_id = ANY(%(file_ids)s::bigint[])
 GROUP BY rejects.file_id, reason.code;
 
 -- name: ledger_totals
--- The sums that must be the same whichever table they are taken from.
+-- The sums that must be the same whichever table they are taken from. Each contains what retention has removed from that
+-- table. A file counts once for each batch that loaded a part of it, and so it does in batches.files.
+WITH retired AS (
+    SELECT table_name, files, read, accepted, duplicate, rejected FROM shop.retired_ledger
+)
+
 SELECT
     batch.files AS batch_files, file.files AS file_files,
     batch.read AS batch_read, file.read AS file_read,
@@ -68,7 +76,7 @@ SELECT
     batch.duplicate AS batch_duplicate, file.duplicate AS file_duplicate,
     batch.rejected AS batch_rejected, file.rejected AS file_rejected,
     rollup.events AS rollup_events,
-    retired.events AS retired_events
+    stored.events AS retired_events
 FROM (
     SELECT
         coalesce(sum(files), 0) AS files,
@@ -76,27 +84,45 @@ FROM (
         coalesce(sum(accepted), 0) AS accepted,
         coalesce(sum(duplicate), 0) AS duplicate,
         coalesce(sum(rejected), 0) AS rejected
-    FROM shop.batches
+    FROM (
+        SELECT files, read, accepted, duplicate, rejected FROM shop.batches
+        UNION ALL
+        SELECT files, read, accepted, duplicate, rejected FROM retired WHERE table_name = 'batches'
+    ) AS each_row
 ) AS batch
 CROSS JOIN (
     SELECT
-        count(batch_id) AS files,
+        coalesce(sum(files), 0) AS files,
         coalesce(sum(read), 0) AS read,
         coalesce(sum(accepted), 0) AS accepted,
         coalesce(sum(duplicate), 0) AS duplicate,
         coalesce(sum(rejected), 0) AS rejected
-    FROM shop.files
-    WHERE state <> 'admitted'
+    FROM (
+        SELECT
+            CASE WHEN batch_id IS NULL THEN 0 ELSE greatest(parts, 1) END AS files,
+            read, accepted, duplicate, rejected
+        FROM shop.files
+        UNION ALL
+        SELECT files, read, accepted, duplicate, rejected FROM retired WHERE table_name = 'files'
+    ) AS each_row
 ) AS file
-CROSS JOIN (SELECT coalesce(sum(events), 0) AS events FROM shop.rollup_minute) AS rollup
-CROSS JOIN (SELECT coalesce(sum(events), 0) AS events FROM shop.retired_partitions) AS retired;
+CROSS JOIN (
+    SELECT coalesce(sum(events), 0) AS events
+    FROM (
+        SELECT events FROM shop.rollup_minute
+        UNION ALL
+        SELECT accepted FROM retired WHERE table_name = 'rollup_minute'
+    ) AS each_row
+) AS rollup
+CROSS JOIN (SELECT coalesce(sum(events), 0) AS events FROM shop.retired_partitions) AS stored;
 
 -- name: stored_events
 -- All events, and how many of them repeat an id: the primary key rules that out, unless an index is damaged.
 SELECT count(*) AS events, count(*) - count(DISTINCT event_id) AS repeated FROM shop.events;
 
 -- name: batch_differences
--- Batches whose sums are not those of their files.
+-- Batches whose sums are not those of their files, or of the parts that they loaded of larger ones. Of batches that the
+-- retention of the ledger has reached, some files may be gone.
 SELECT
     batches.batch_id,
     batches.read, batches.accepted, batches.duplicate, batches.rejected,
@@ -112,29 +138,73 @@ LEFT JOIN (
         sum(accepted) AS accepted,
         sum(duplicate) AS duplicate,
         sum(rejected) AS rejected
-    FROM shop.files
+    FROM (
+        SELECT batch_id, read, accepted, duplicate, rejected FROM shop.files WHERE parts <= 1
+        UNION ALL
+        SELECT file_parts.batch_id, file_parts.read, file_parts.accepted, file_parts.duplicate, file_parts.rejected
+        FROM shop.file_parts
+        INNER JOIN shop.files USING (file_id)
+        WHERE files.parts > 1
+    ) AS part
     GROUP BY batch_id
 ) AS file USING (batch_id)
 WHERE
     (batches.read, batches.accepted, batches.duplicate, batches.rejected) IS DISTINCT FROM (
         coalesce(file.read, 0), coalesce(file.accepted, 0), coalesce(file.duplicate, 0), coalesce(file.rejected, 0)
     )
+    AND batches.batch_id > coalesce((SELECT max(up_to_batch) FROM shop.retired_ledger), 0)
 ORDER BY batches.batch_id;
+
+-- name: part_differences
+-- Files whose balance is not the sum of their parts.
+SELECT
+    files.name,
+    files.read, files.accepted, files.duplicate, files.rejected,
+    coalesce(part.read, 0) AS part_read,
+    coalesce(part.accepted, 0) AS part_accepted,
+    coalesce(part.duplicate, 0) AS part_duplicate,
+    coalesce(part.rejected, 0) AS part_rejected
+FROM shop.files
+LEFT JOIN (
+    SELECT
+        file_id,
+        sum(read) AS read,
+        sum(accepted) AS accepted,
+        sum(duplicate) AS duplicate,
+        sum(rejected) AS rejected
+    FROM shop.file_parts
+    GROUP BY file_id
+) AS part USING (file_id)
+WHERE
+    files.parts > 1
+    AND (files.read, files.accepted, files.duplicate, files.rejected) IS DISTINCT FROM (
+        coalesce(part.read, 0), coalesce(part.accepted, 0), coalesce(part.duplicate, 0), coalesce(part.rejected, 0)
+    )
+ORDER BY files.file_id;
 
 -- name: event_differences
 -- Files that accepted another number of rows than events are stored of them; those that retention reached are left out,
--- but not events of a file that the ledger does not know.
+-- but not events of a file that the ledger does not know and has not retired.
 SELECT
     coalesce(files.name, 'file_id ' || stored.file_id) AS name,
     coalesce(files.accepted, 0) AS accepted,
     coalesce(stored.events, 0) AS events
 FROM shop.files
-FULL JOIN (SELECT file_id, count(*) AS events FROM shop.events GROUP BY file_id) AS stored USING (file_id)
-LEFT JOIN shop.batches ON batches.batch_id = files.batch_id
+FULL JOIN (
+    SELECT file_id, count(*) AS events, max(batch_id) AS last_batch_id FROM shop.events GROUP BY file_id
+) AS stored USING (file_id)
+LEFT JOIN shop.batches ON batches.batch_id = CASE
+    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    ELSE files.batch_id
+END
 CROSS JOIN (SELECT max(ingested_before) AS ingested_before FROM shop.retired_partitions) AS retired
 WHERE
     coalesce(files.accepted, 0) <> coalesce(stored.events, 0)
     AND (batches.started_at IS NULL OR batches.started_at >= coalesce(retired.ingested_before, '-infinity'))
+    AND (
+        files.file_id IS NOT NULL
+        OR stored.last_batch_id > coalesce((SELECT max(up_to_batch) FROM shop.retired_ledger), 0)
+    )
 ORDER BY files.file_id;
 
 -- name: reject_differences
@@ -142,7 +212,10 @@ ORDER BY files.file_id;
 SELECT files.name, files.rejected, coalesce(stored.rejects, 0) AS rejects
 FROM shop.files
 LEFT JOIN (SELECT file_id, count(*) AS rejects FROM shop.rejects GROUP BY file_id) AS stored USING (file_id)
-LEFT JOIN shop.batches ON batches.batch_id = files.batch_id
+LEFT JOIN shop.batches ON batches.batch_id = CASE
+    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    ELSE files.batch_id
+END
 WHERE
     files.rejected <> coalesce(stored.rejects, 0)
     AND (batches.started_at IS NULL OR batches.started_at >= coalesce(%(rejects_since)s::timestamptz, '-infinity'))
@@ -151,10 +224,14 @@ ORDER BY files.file_id;
 -- name: rollup_totals
 -- The rollup and the same sums over events, for the minutes that retention has not reached; and how many rows differ.
 WITH kept AS (
-    SELECT coalesce(
-        max(coalesce((day + 1)::timestamp AT TIME ZONE 'UTC', TIMESTAMPTZ '2026-01-01 00:00:00Z')), '-infinity'
+    SELECT greatest(
+        (
+            SELECT max(coalesce((day + 1)::timestamp AT TIME ZONE 'UTC', TIMESTAMPTZ '2026-01-01 00:00:00Z'))
+            FROM shop.retired_partitions
+        ),
+        (SELECT max(up_to_minute) + interval '1 minute' FROM shop.retired_ledger),
+        '-infinity'
     ) AS since
-    FROM shop.retired_partitions
 ),
 
 stored AS (

@@ -5,16 +5,25 @@ SELECT
     run.mode,
     run.started_at,
     run.ended_at,
+    extract(epoch FROM clock_timestamp() - run.started_at)::float8 AS run_age_seconds,
+    extract(epoch FROM clock_timestamp() - run.ended_at)::float8 AS ended_age_seconds,
     extract(epoch FROM clock_timestamp() - run.heartbeat_at)::float8 AS heartbeat_age_seconds,
+    -- A loop that has not turned yet is as old as its run.
+    extract(epoch FROM clock_timestamp() - coalesce(run.turned_at, run.started_at))::float8 AS turned_age_seconds,
+    run.paused,
+    latest.runs AS recent_runs,
     coalesce(run.backlog_files, 0) AS backlog_files,
     coalesce(run.backlog_bytes, 0) AS backlog_bytes,
+    extract(epoch FROM clock_timestamp() - waiting.arrived_at)::float8 AS waiting_seconds,
     run.ui_url,
     run.log_path,
     run.error,
     coalesce(control.wish, 'run') AS wish,
+    extract(epoch FROM clock_timestamp() - control.wished_at)::float8 AS wished_age_seconds,
     newest.batch_id AS last_batch_id,
     extract(epoch FROM clock_timestamp() - newest.committed_at)::float8 AS last_commit_age_seconds,
     newest.lag_seconds,
+    extract(epoch FROM clock_timestamp() - filled.max_event_time)::float8 AS event_lag_seconds,
     recent.batches,
     recent.read,
     recent.accepted,
@@ -28,6 +37,24 @@ LEFT JOIN shop.stream_control AS control ON control.query = asked.query
 LEFT JOIN LATERAL (
     SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 1
 ) AS newest ON true
+LEFT JOIN LATERAL (
+    -- Bounded: a driver that ended again and again for days has left many runs.
+    SELECT count(*) AS runs
+    FROM (
+        SELECT runs.started_at FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 100
+    ) AS last_runs
+    WHERE last_runs.started_at > clock_timestamp() - make_interval(secs => %(recently_seconds)s)
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT min(files.arrived_at) AS arrived_at FROM shop.files WHERE files.state = 'admitted'
+) AS waiting ON true
+LEFT JOIN LATERAL (
+    -- Bounded, as a stream of bad rows has no event times.
+    SELECT last_batches.max_event_time
+    FROM (SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 100) AS last_batches
+    WHERE last_batches.max_event_time IS NOT NULL
+    ORDER BY last_batches.batch_id DESC LIMIT 1
+) AS filled ON true
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS batches,
@@ -38,7 +65,8 @@ CROSS JOIN LATERAL (
     FROM shop.batches
     WHERE CASE
         WHEN %(after_batch_id)s::bigint IS NULL
-            THEN batches.committed_at > clock_timestamp() - make_interval(secs => %(window_seconds)s)
+            -- Not clock_timestamp(), which is volatile: no index could serve it, and the ledger is long.
+            THEN batches.committed_at > statement_timestamp() - make_interval(secs => %(window_seconds)s)
         ELSE batches.batch_id > %(after_batch_id)s::bigint
     END
 ) AS recent;

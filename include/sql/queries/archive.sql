@@ -1,0 +1,6 @@
+-- name: sizes
+-- How much was read of the given files, as far as the ledger still knows them.
+SELECT file_id, name, size_bytes FROM shop.files WHERE file_id = ANY(%(file_ids)s);
+
+-- name: newest_logs
+SELECT log_path FROM shop.runs WHERE log_path IS NOT NULL ORDER BY epoch DESC LIMIT %(runs)s;

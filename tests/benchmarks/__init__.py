@@ -1,0 +1,1 @@
+"""Measurements that are too long for tests; each is a command that prints its figures."""

@@ -1,0 +1,25 @@
+"""The parts of a stream without Spark: an epoch, the admitting side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.settings import Settings
+from include.stream.admission import Admission
+from include.stream.epoch import Driver, take_epoch
+from include.stream.landing import Landing
+
+MIB = 1024 * 1024
+
+
+def next_epoch(settings: Settings, query: str = "events") -> int:
+    """Become the writer, as a driver that has just started."""
+    return take_epoch(settings.dsn("ingest"), query, Driver("continuous", "test", 1))
+
+
+def admission_of(settings: Settings, epoch: int, query: str = "events", **options: Any) -> Admission:
+    """The admitting side of the driver that holds ``epoch``, over the folders of the settings."""
+    limits = {"max_files": 10, "max_bytes": MIB, "part_bytes": MIB // 2, **options}
+    landing = Landing.of(settings)
+    landing.make()
+    return Admission(settings.dsn("ingest"), landing, query, epoch, **limits)
