@@ -11,6 +11,7 @@ else asks whoever supervises the driver to start it again.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ from include.stream.epoch import Driver
 from include.stream.landing import Landing
 from jobs.progress import log_as_json
 from jobs.runner import QueryRunner
+
+# From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("stream_events")
 
@@ -55,12 +59,23 @@ def build_session(settings: Settings) -> SparkSession:
     )
 
 
+def die_with_the_jvm() -> None:
+    """Ask Linux to kill this process when the JVM that started it is gone.
+
+    Without its JVM it can do nothing but hold its locks, and a process that is stopped cannot even notice. One that was
+    started by hand has no JVM above it.
+    """
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the stream; 0 when there is nothing to go on with, 1 with the reason in the log when there is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["continuous", "drain"], default="continuous")
     mode = parser.parse_args(argv).mode
     log_as_json()
+    die_with_the_jvm()
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     signal.signal(signal.SIGINT, lambda *_: told_to_stop.set())

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
 from include.airflow.launch import JAVA_MODULE_OPTIONS, JAVA_SAFETY_OPTIONS, check_reachable, submit_environment
 from include.airflow.links import DriverLogLink, SparkUiLink
-from include.airflow.spark_ui import DriverPages, request
+from include.airflow.spark_ui import DriverPages, kill_driver, request
 from include.errors import PlatformError
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
@@ -206,10 +206,10 @@ class StreamSubmitOperator(SparkSubmitOperator):
     def on_kill(self) -> None:
         """Stop the driver, then fail: Airflow records a task that merely returns after SIGTERM as a success."""
         hook = self._hook
-        if hook is not None and hook._driver_id and hook._connection["rest_endpoint"]:
+        if hook is not None and hook._driver_id:
             # The stock one would need curl here.
-            self.log.info("Stopping %s", hook._driver_id)
-            request("POST", f"{hook._connection['rest_endpoint']}/v1/submissions/kill/{hook._driver_id}")
+            answer = kill_driver(BaseHook.get_connection(self._conn_id), hook._driver_id)
+            self.log.info("Stopping %s: %s", hook._driver_id, answer)
         else:
             super().on_kill()
         raise AirflowException("The task was told to stop, and has told its driver.")

@@ -20,6 +20,8 @@ from include.stream.status import StreamStatus, stream_status
 
 _SQL = load_queries("platform")
 _DAY_SECONDS = 86_400
+# It does not turn while a batch is being loaded, which takes a few seconds.
+_TURNS_WITHIN_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -187,9 +189,14 @@ def describe_stream(stream: StreamStatus) -> str:
         return f"{state}{error}; {stream.backlog_files:,} files waited; wish: {stream.wish}"
     lag = "" if stream.lag_seconds is None else f", last lag {stream.lag_seconds:.2f} s"
     ago = "" if stream.last_commit_age_seconds is None else f", last commit {age(stream.last_commit_age_seconds)} ago"
+    turned = stream.turned_age_seconds
+    still = (
+        "" if turned is None or turned < _TURNS_WITHIN_SECONDS else f", [red]loop stands still for {age(turned)}[/red]"
+    )
+    paused = "" if stream.paused is None else f", [yellow]takes in no files: {escape(stream.paused)}[/yellow]"
     return (
         f"[green]alive[/green] (epoch {stream.epoch}, {stream.mode}){lag}{ago}, "
-        f"backlog {stream.backlog_files:,} files ({stream.backlog_bytes / 1024**2:,.1f} MiB)"
+        f"backlog {stream.backlog_files:,} files ({stream.backlog_bytes / 1024**2:,.1f} MiB){still}{paused}"
     )
 
 

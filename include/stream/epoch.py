@@ -7,13 +7,22 @@ it wakes up.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import psycopg2.errors
 
 from include.db import load_queries, one_row, transaction
 from include.errors import FencedError
 
+# What a batch under way of the present holder may still take. One that takes longer is rolled back: its driver may be
+# stopped in the midst of it, and would keep its lock for ever.
+PATIENCE_SECONDS = 10
+
 _SQL = load_queries("epoch")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,23 @@ class Driver:
     log_path: str | None = None
 
 
-def take_epoch(dsn: str, query: str, driver: Driver) -> int:
-    """Become the writer of ``query`` and open a row in ``shop.runs``; every earlier holder is fenced from now on."""
-    with transaction(dsn) as cursor:
+def take_epoch(dsn: str, query: str, driver: Driver, *, patience_seconds: float = PATIENCE_SECONDS) -> int:
+    """Become the writer of ``query`` and open a row in ``shop.runs``; every earlier holder is fenced from now on.
+
+    A batch under way is waited for; after ``patience_seconds`` it is rolled back by ending its connection. Its files
+    are loaded again.
+    """
+
+    def take(cursor: Any) -> int:
         cursor.execute(_SQL["take"], {"query": query})
         return _open_run(cursor, query, driver)
 
+    return _patiently(dsn, patience_seconds, take)
 
-def renew_epoch(dsn: str, query: str, epoch: int, driver: Driver, error: str) -> int:
+
+def renew_epoch(
+    dsn: str, query: str, epoch: int, driver: Driver, error: str, *, patience_seconds: float = PATIENCE_SECONDS
+) -> int:
     """Exchange ``epoch`` for the next one, for a query that starts anew after ``error``; the old run is closed.
 
     Raises
@@ -52,11 +70,27 @@ def renew_epoch(dsn: str, query: str, epoch: int, driver: Driver, error: str) ->
     FencedError
         When another driver has taken over meanwhile.
     """
-    with transaction(dsn) as cursor:
+
+    def renew(cursor: Any) -> int:
         hold_epoch(cursor, query, epoch)
         cursor.execute(_SQL["end_run"], {"epoch": epoch, "error": error})
         cursor.execute(_SQL["renew"], {"query": query, "epoch": epoch})
         return _open_run(cursor, query, driver)
+
+    return _patiently(dsn, patience_seconds, renew)
+
+
+def _patiently(dsn: str, patience_seconds: float, work: Callable[[Any], int]) -> int:
+    """Do the work in a transaction, and rid it of whoever holds it up for longer."""
+    while True:
+        try:
+            with transaction(dsn) as cursor:
+                cursor.execute(_SQL["limit_lock_wait"], {"milliseconds": str(round(patience_seconds * 1000))})
+                return work(cursor)
+        except psycopg2.errors.LockNotAvailable:
+            with transaction(dsn) as cursor:
+                cursor.execute(_SQL["end_holders"], {"patience_seconds": patience_seconds})
+                _log.warning("ended %s connections that held the lock of the writer", cursor.rowcount)
 
 
 def _open_run(cursor: Any, query: str, driver: Driver) -> int:

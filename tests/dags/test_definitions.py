@@ -15,7 +15,14 @@ from include.airflow.defaults import START_DATE
 from include.airflow.notifier import ShopstreamNotifier
 from include.settings import REPOSITORY
 
-DAG_IDS = ["check_quality", "generate_events", "maintain_partitions", "refresh_views", "stream_events"]
+DAG_IDS = [
+    "check_quality",
+    "generate_events",
+    "maintain_partitions",
+    "refresh_views",
+    "stream_events",
+    "watch_stream",
+]
 DAG_FILES = sorted((REPOSITORY / "dags").glob("*.py"))
 
 

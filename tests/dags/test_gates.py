@@ -58,13 +58,14 @@ def test_it_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
     ("assignments", "expected"),
     [
         ("backlog_files = 10", {}),
+        ("paused = 'the disk is full'", {"intake": "the stream takes in no files: the disk is full"}),
         ("backlog_files = 11", {"backlog": "11 files wait in landing, over the limit of 10"}),
         (
             "heartbeat_at = clock_timestamp() - interval '40 s'",
-            {"stream": "the stream last turned 40 s ago, and counts as alive for 15 s"},
+            {"stream": "the stream's driver gave its last sign of life 40 s ago, and counts as alive for 15 s"},
         ),
         (
-            "ended_at = '2026-03-04 05:06:07Z', error = 'disk full'",
+            "ended_at = '2026-03-04 05:06:07Z', error = 'disk full', paused = 'no room'",
             {"stream": "the stream ended at 2026-03-04 05:06:07 UTC (disk full)"},
         ),
     ],

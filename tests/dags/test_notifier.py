@@ -93,6 +93,19 @@ def test_a_repeated_failure_is_quiet_for_as_long_as_asked(airflow: Settings) -> 
     assert len(_alerts(airflow)) == 3
 
 
+def test_a_run_is_quiet_too_when_the_alert_of_its_task_was_kept_back(airflow: Settings) -> None:
+    notifier = ShopstreamNotifier(quiet_seconds=60)
+    notifier(_task_context(run_id="an earlier run"))
+    notifier(_task_context())
+    notifier(_run_context())
+    assert [one["run_id"] for one in _alerts(airflow)] == ["an earlier run"]
+    # A warning of the DAG does not hide that a run of it was lost; nor does another DAG's alert.
+    record(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail"))
+    notifier(_run_context("refresh"))
+    notifier(_run_context("refresh"))
+    assert [one["source"] for one in _alerts(airflow)][1:] == ["refresh.task", "refresh"]
+
+
 def test_quiet_ends(airflow: Settings) -> None:
     alert = Alert("info", "dag.task", "title", "detail")
     assert record(dsn_of(OPS_CONN_ID), alert, quiet_seconds=60)

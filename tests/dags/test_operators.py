@@ -44,7 +44,7 @@ def test_the_driver_is_a_spark_submit_of_the_job(operator: StreamSubmitOperator,
     assert command[command.index("--driver-memory") + 1] == "1500m"
     assert command[command.index(jar.as_uri()) + 1 :] == [
         "--master",
-        "local[*]",
+        "local[*,4]",
         str(REPOSITORY / "jobs" / "stream_events.py"),
         "--mode",
         "drain",

@@ -63,6 +63,7 @@ def test_an_old_epoch_cannot_admit(database: Settings, landing: Path, admission:
 def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
     database: Settings, landing: Path, admission: Admission
 ) -> None:
+    tick = landing / ".tick"
     for name, days in (("z.csv", 8), ("a.csv", -8), ("m.csv", 26_000)):
         hidden = landing / f".{name}"
         hidden.write_text("")
@@ -71,7 +72,6 @@ def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
         hidden.rename(landing / name)
         # The next one arrives at a later tick of the file system's clock.
         arrived_at = (landing / name).stat().st_ctime_ns
-        tick = landing / ".tick"
         wait_until(lambda arrived=arrived_at: _touched(tick) > arrived, seconds=5, what="the clock to tick")
     admission.next_batch()
     assert query(database, "SELECT name FROM shop.files ORDER BY file_id") == [("z.csv",), ("a.csv",), ("m.csv",)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import psycopg2
 import pytest
 
-from include.db import transaction
+from include.db import connect, transaction
 from include.errors import FencedError, StalledError
 from include.settings import Settings
-from include.stream.epoch import Driver, renew_epoch
+from include.stream.epoch import Driver, hold_epoch, renew_epoch, take_epoch
 from include.stream.pulse import Pulse
 from include.stream.status import set_wish, stream_status
 from tests.support.postgres import database_away
@@ -81,3 +82,15 @@ def test_a_run_that_ended_without_a_word_is_closed_by_the_next(database: Setting
     with transaction(database.dsn("owner")) as cursor:
         cursor.execute("SELECT error FROM shop.runs WHERE ended_at IS NOT NULL")
         assert cursor.fetchall() == [(f"it ended without a word; epoch {epoch} took over",)]
+
+
+def test_a_driver_that_is_stopped_in_a_batch_does_not_hold_up_the_next(database: Settings, pulse: Pulse) -> None:
+    stopped = connect(database.dsn("ingest"))
+    with stopped.cursor() as cursor:
+        hold_epoch(cursor, "events", pulse.epoch)
+        epoch = take_epoch(database.dsn("ingest"), "events", Driver("continuous", "test", 1), patience_seconds=0.3)
+        assert epoch > pulse.epoch
+        # Whatever it would do when it wakes up, its transaction is gone.
+        with pytest.raises(psycopg2.OperationalError):
+            cursor.execute("SELECT 1")
+    stopped.close()

@@ -12,7 +12,10 @@ import psutil
 import pytest
 
 from include.platform.environment import INSTANCE_VARIABLE, PROGRAM_VARIABLE
+from include.platform.launch import end_leftovers
 from include.platform.processes import end_processes, footprint_bytes, instance_processes, leftovers_of
+from include.platform.programs import PROGRAMS
+from tests.support.waiting import wait_until
 
 Start = Callable[[dict[str, str], str], "subprocess.Popen[bytes]"]
 SLEEP = "import time; print(flush=True); time.sleep(600)"
@@ -24,6 +27,15 @@ import os, subprocess, sys, time
 os.setsid()
 closed = subprocess.Popen([sys.executable, "-c", {CLOSED!r}], stdout=subprocess.PIPE, process_group=0)
 closed.stdout.readline()
+print(flush=True)
+time.sleep(600)
+"""
+SUPERVISOR_OF_ITS_LEADER = f"""
+import os, subprocess, sys, time
+os.setsid()
+leader = {LEADER_OF_A_CLOSED_PROCESS.replace("os.setsid()", "")!r}
+program = subprocess.Popen([sys.executable, "-c", leader], stdout=subprocess.PIPE)
+program.stdout.readline()
 print(flush=True)
 time.sleep(600)
 """
@@ -95,16 +107,21 @@ def test_a_stranger_that_lent_its_session_is_not_of_the_instance(
     code = f"import os, subprocess, sys, time; os.setsid(); p = {program}; p.stdout.readline(); " + SLEEP
     stranger = start({}, code)
     (ours,) = psutil.Process(stranger.pid).children()
+    _close(stranger.pid, monkeypatch)
+    assert [one.process.pid for one in instance_processes(tmp_path)] == [ours.pid]
+    ours.kill()
+
+
+def _close(pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the environment of a process from this one, which root could read."""
     environ = psutil.Process.environ
 
     def closed_to_us(process: psutil.Process) -> dict[str, str]:
-        if process.pid == stranger.pid:
-            raise psutil.AccessDenied(process.pid)
+        if process.pid == pid:
+            raise psutil.AccessDenied(pid)
         return environ(process)
 
     monkeypatch.setattr(psutil.Process, "environ", closed_to_us)
-    assert [one.process.pid for one in instance_processes(tmp_path)] == [ours.pid]
-    ours.kill()
 
 
 def test_those_that_do_not_listen_are_killed_and_others_left(tmp_path: Path, start: Start) -> None:
@@ -114,6 +131,34 @@ def test_those_that_do_not_listen_are_killed_and_others_left(tmp_path: Path, sta
     assert not psutil.pid_exists(polite.pid)
     assert not psutil.pid_exists(stubborn.pid)
     assert bystander.poll() is None
+
+
+@pytest.mark.parametrize(("program", "is_asked"), [("scheduler", False), ("spark-worker", True)])
+def test_what_airflow_left_is_killed_before_it_can_end_the_stream(
+    tmp_path: Path, start: Start, program: str, is_asked: bool
+) -> None:
+    """As a task does that is asked to end: its handler stops the driver."""
+    mark = tmp_path / "driver is stopped"
+    code = f"import pathlib, signal; signal.signal(signal.SIGTERM, lambda *_: pathlib.Path({str(mark)!r}).touch()); "
+    left = start(marks_of(tmp_path, program), code + SLEEP)
+    other = start(marks_of(tmp_path, "triggerer"), SLEEP)
+    end_leftovers(tmp_path, PROGRAMS[program])
+    assert not psutil.pid_exists(left.pid)
+    assert mark.exists() is is_asked
+    assert other.poll() is None
+
+
+def test_a_task_whose_scheduler_is_dead_is_killed_by_whichever_program_starts_first(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = start(marks_of(tmp_path, "supervisord"), SUPERVISOR_OF_ITS_LEADER)
+    (scheduler,) = psutil.Process(supervisor.pid).children()
+    (task,) = scheduler.children()
+    _close(task.pid, monkeypatch)
+    scheduler.kill()
+    wait_until(lambda: task.ppid() != scheduler.pid, seconds=10, what="the task to become an orphan")
+    end_leftovers(tmp_path, PROGRAMS["postgres"])
+    assert not psutil.pid_exists(task.pid)
 
 
 def test_footprint_counts_descendants(start: Start) -> None:

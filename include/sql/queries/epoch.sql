@@ -1,3 +1,15 @@
+-- name: limit_lock_wait
+SELECT set_config('lock_timeout', %(milliseconds)s, true);
+
+-- name: end_holders
+-- Only a writer has transactions of this role that last; whoever is not the writer any more must let go.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND usename = current_user
+    AND pid <> pg_backend_pid()
+    AND xact_start < clock_timestamp() - make_interval(secs => %(patience_seconds)s);
+
 -- name: take
 -- Waits for a batch under way of the present holder, which may still commit; nothing of it can come after.
 INSERT INTO shop.writer (query, epoch) VALUES (%(query)s, nextval('shop.epochs'))

@@ -1,0 +1,171 @@
+"""The judgement of the stream as a task, and the end of a driver that it finds stuck."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.airflow import tasks
+from include.db import transaction
+from include.settings import Settings
+from include.stream.status import QUERY_NAME, set_wish, stream_status
+from tests.support.sockets import free_ports
+from tests.support.spark import running_spark, with_spark_ports
+from tests.support.waiting import wait_until
+
+TI = SimpleNamespace(dag_id="watch_stream", task_id="judge_stream", run_id="run-1", log_url="http://ui/log")
+DRIVER = "driver-20261123225240-0007"
+
+
+def _write(settings: Settings, statement: str, *parameters: object) -> None:
+    with transaction(settings.dsn("owner")) as cursor:
+        cursor.execute(statement, parameters)
+
+
+def _alerts(settings: Settings) -> list[tuple[str, str, str]]:
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT severity, source, title FROM shop.alerts ORDER BY alert_id")
+        return cursor.fetchall()
+
+
+def _open_run(settings: Settings, *, log_path: str | None = None) -> None:
+    """A run of the stream, an hour old and well, as it stands in the database."""
+    _write(
+        settings,
+        "INSERT INTO shop.runs (epoch, query, mode, host, pid, log_path, started_at, turned_at) "
+        "VALUES (1, %s, 'continuous', 'here', 1, %s, clock_timestamp() - interval '1 h', clock_timestamp())",
+        QUERY_NAME,
+        log_path,
+    )
+
+
+def _stop_its_heart(settings: Settings) -> None:
+    _write(
+        settings,
+        "UPDATE shop.runs "
+        "SET heartbeat_at = clock_timestamp() - interval '40 s', started_at = started_at - interval '1 h'",
+    )
+
+
+def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        tasks.judge_stream(TI)
+    assert "The stream has never run; wish: run." in caplog.text
+    set_wish(airflow.dsn("ops"), "run")
+    tasks.judge_stream(TI)
+    _write(airflow, "UPDATE shop.stream_control SET wished_at = wished_at - interval '4 min'")
+    with pytest.raises(AirflowFailException, match=r"^no driver\n- The stream is wished to run.*\nNothing was done"):
+        tasks.judge_stream(TI)
+    set_wish(airflow.dsn("ops"), "stop")
+    tasks.judge_stream(TI)
+
+
+def test_a_warning_is_an_alert_once_and_no_failure(airflow: Settings) -> None:
+    _open_run(airflow)
+    _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
+    for _ in range(2):
+        tasks.judge_stream(TI)
+    assert _alerts(airflow) == [
+        ("warning", "watch_stream.judge_stream", "the stream: intake paused"),
+        ("warning", "watch_stream.judge_stream", "the stream: backlog"),
+    ]
+
+
+def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    _open_run(airflow, log_path=f"/work/{DRIVER}")
+    _stop_its_heart(airflow)
+    monkeypatch.setattr(tasks, "kill_driver", lambda *_: pytest.fail("a driver was ended that had come back"))
+
+    def beat(_: float) -> None:
+        _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp()")
+
+    monkeypatch.setattr(tasks.time, "sleep", beat)
+    tasks.judge_stream(TI)
+
+
+@pytest.mark.parametrize(
+    ("log_path", "outcome"),
+    [
+        (f"/work/{DRIVER}", f"The Spark master cannot be told to end {DRIVER}: .*refused.* `make up`"),
+        ("/home/me", r"not started by a Spark master, so it must be ended by hand \(works in /home/me\)"),
+    ],
+)
+def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
+    airflow: Settings, monkeypatch: pytest.MonkeyPatch, log_path: str, outcome: str
+) -> None:
+    (port,) = free_ports(1)
+    connection = {"conn_type": "spark", "host": "spark://127.0.0.1", "port": 1, "extra": {"rest-port": port}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER", json.dumps(connection))
+    _open_run(airflow, log_path=log_path)
+    _stop_its_heart(airflow)
+    with pytest.raises(AirflowFailException, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
+        tasks.judge_stream(TI, second_look_seconds=0)
+
+
+@pytest.mark.timeout(720)
+def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> None:
+    settings = with_spark_ports(database)
+    ops = settings.dsn("ops")
+    with running_spark(settings):
+        stream = start_dag(settings, "stream_events")
+        _wait_for_turns(ops, after=None)
+        first = stream_status(ops)
+        with _stopped(_pid(settings)):
+            # Time passes: a stopped process cannot beat.
+            _stop_its_heart(settings)
+            log = start_dag(settings, "watch_stream").fail(seconds=120)
+            assert re.search(
+                r"no sign of life\W.*The driver gave no sign of life for \d+ s; limit 30 s", log, re.DOTALL
+            )
+            assert re.search(f"The Spark master was told to end {first.driver_id} .*{first.driver_id}.* submitted", log)
+            _wait_for_turns(ops, after=first.epoch)
+        assert stream_status(ops).driver_id != first.driver_id
+        log = start_dag(settings, "watch_stream").succeed(seconds=120)
+        assert re.search(r"Epoch \d+: started \d+ s ago, sign of life \d+ s ago, loop turned \d+ s ago; 0 files", log)
+        # One alert of the watch, none of the run whose task has reported; and one of the try that lost its driver.
+        assert sorted(_alerts(settings)) == [
+            ("critical", "watch_stream.judge_stream", "judge_stream failed: no sign of life"),
+            ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
+        ]
+        set_wish(ops, "stop")
+        stream.succeed(seconds=60)
+
+
+def _wait_for_turns(dsn: str, *, after: int | None) -> None:
+    """Until a driver that follows the given epoch turns its loop."""
+
+    def turns() -> bool:
+        status = stream_status(dsn)
+        age, run = status.turned_age_seconds, status.run_age_seconds
+        return status.epoch != after and age is not None and run is not None and age < run - 1
+
+    wait_until(turns, seconds=180, what=f"a driver that follows epoch {after}")
+
+
+def _pid(settings: Settings) -> int:
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")
+        return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    """A process that is stopped meanwhile, and killed in the end if its JVM has not taken it along."""
+    process = psutil.Process(pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        if process.is_running():
+            os.kill(pid, signal.SIGKILL)
