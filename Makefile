@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn clean load reconcile generate check check-suites lint test docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ psql: install ## Open psql; ROLE=analyst for another role than owner.
 
 dsn: install ## Print the libpq connection string (make -s dsn); ROLE=analyst for another role.
 	@$(PLATFORM) dsn $(if $(ROLE),--role $(ROLE))
+
+export: install ## Write a table or view as CSV that is safe in a spreadsheet: TABLE=mart_daily_kpis; ROLE=owner.
+	@test -n "$(TABLE)" || { echo "Name the table: make export TABLE=mart_daily_kpis > file.csv" >&2; exit 2; }
+	@$(PLATFORM) export "$(TABLE)" $(if $(ROLE),--role $(ROLE))
 
 load: install ## Load your own files and show their balance: FILES='a.csv b.csv.gz'.
 	@test -n "$(FILES)" || { echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2; }
@@ -66,6 +70,13 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) pytest tests/spark
 	@$(RUN) pytest tests/dags
 	@$(RUN) pytest tests/e2e
+
+soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.
+	@$(RUN) tests.soak $(ARGS)
+
+chaos: install ## Break a real instance for 30 minutes, see what is lost or doubled; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
+	@$(RUN) tests.chaos --report docs/reliability.md --minutes $(or $(MINUTES),30) --rate $(or $(RATE),2000) \
+		--faults $(or $(FAULTS),60) --seed $(or $(SEED),1) --only "$(ONLY)"
 
 docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs.
 	@$(RUN) include.contract.dictionary

@@ -7,7 +7,7 @@ the stream is wished to drain or stop there is nothing to judge. Critical, and t
 - *no sign of life*: the driver process gave none for 30 s: it was killed, is stopped or hangs;
 - *loop stands still*: the process lives, but its loop has not turned for `SHOPSTREAM_STALL_SECONDS`;
 - *no progress*: files wait, and nothing was committed for as long;
-- *crash loop*: the query was started five times within ten minutes.
+- *crash loop*: a driver was started five times within ten minutes.
 
 In the three cases in the middle the task looks again after ten seconds, then tells the Spark master to end the driver;
 `run_stream` (DAG `stream_events`) starts the next one, which goes on from the last commit. A run that is younger than a

@@ -39,9 +39,16 @@ JAVA_MODULE_OPTIONS = (
     "--enable-native-access=ALL-UNNAMED",
 )
 
-# Spark's threads survive an OutOfMemoryError, and the job would then wait for ever for a result that was lost. A driver
-# that ends is started again.
-JAVA_SAFETY_OPTIONS = ("-XX:+ExitOnOutOfMemoryError",)
+JAVA_OPTIONS = (
+    # Spark's threads survive an OutOfMemoryError, and the job would then wait for ever for a result that was lost. A
+    # driver that ends is started again.
+    "-XX:+ExitOnOutOfMemoryError",
+    # A driver whose Python process has died waits half a minute for it in its shutdown hooks unless it is told not to.
+    "-Dspark.shutdown.timeout=2s",
+    # The flags of all rules make one generated method, longer than what Java compiles by default. Compiled, it halves
+    # the time of a large batch.
+    "-XX:-DontCompileHugeMethods",
+)
 
 
 def submit_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:

@@ -8,12 +8,13 @@ import time
 from typing import Any
 
 import requests
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException
 
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.airflow.launch import JAVA_MODULE_OPTIONS, JAVA_SAFETY_OPTIONS, check_reachable, submit_environment
+from include.airflow.launch import JAVA_MODULE_OPTIONS, JAVA_OPTIONS, check_reachable, submit_environment
 from include.airflow.links import DriverLogLink, SparkUiLink
 from include.airflow.spark_ui import DriverPages, kill_driver, request
 from include.errors import PlatformError
@@ -27,6 +28,14 @@ _UNKNOWN_TO_MASTER = "NOT_FOUND"
 _MASTER_PATIENCE_SECONDS = 120.0
 
 
+class _SupervisingHook(SparkSubmitHook):
+    """Asks the worker to start a driver that died again. Set as a conf, ``spark-submit`` overwrites it."""
+
+    def _build_spark_submit_command(self, application: str) -> list[str]:
+        spark_submit, *arguments = super()._build_spark_submit_command(application)
+        return [spark_submit, "--supervise", *arguments]
+
+
 class StreamSubmitOperator(SparkSubmitOperator):
     """``SparkSubmitOperator`` for a PySpark job whose driver lives on the cluster, not in the Airflow task.
 
@@ -36,8 +45,8 @@ class StreamSubmitOperator(SparkSubmitOperator):
     one leaves out in cluster mode: a line every ``report_seconds`` of what the stream has recorded in Postgres, the end
     of the driver's log when it fails, and links to both.
 
-    A driver that dies is started again by its worker at once (``spark.driver.supervise``), under the same id: Airflow
-    is not needed for that. The task goes on watching it.
+    A driver that dies is started again by its worker at once (``--supervise``), under the same id: Airflow is not
+    needed for that. The task goes on watching it.
 
     The Spark connection's extra decides where and how the job runs: ``job-master`` (default ``local[*,4]``, that is
     inside the driver, each task with four tries), ``driver-memory`` (``1500m``), ``driver-java-options`` (none),
@@ -98,10 +107,9 @@ class StreamSubmitOperator(SparkSubmitOperator):
         self.conf = {
             # spark-submit hands the driver over and ends: the driver must not depend on a process of this task.
             "spark.standalone.submit.waitAppCompletion": "false",
-            "spark.driver.supervise": "true",
             "spark.driver.cores": "1",
             "spark.driver.extraJavaOptions": " ".join(
-                (*JAVA_MODULE_OPTIONS, *JAVA_SAFETY_OPTIONS, *extra.get("driver-java-options", "").split())
+                (*JAVA_MODULE_OPTIONS, *JAVA_OPTIONS, *extra.get("driver-java-options", "").split())
             ),
             "spark.pyspark.python": extra.get("driver-python", sys.executable),
             **({"spark.driver.host": driver_host, "spark.driver.bindAddress": driver_host} if driver_host else {}),
@@ -110,6 +118,12 @@ class StreamSubmitOperator(SparkSubmitOperator):
         self._submit_env = submit_environment(os.environ, settings)
         if driver_host:
             self._submit_env["SPARK_LOCAL_IP"] = driver_host
+
+    def _get_hook(self) -> SparkSubmitHook:
+        hook = super()._get_hook()
+        # The stock operator decides how its hook is made, of some thirty arguments.
+        hook.__class__ = _SupervisingHook
+        return hook
 
     def submit_job(self, context: Any) -> str | None:
         """Start a driver; returns its id."""

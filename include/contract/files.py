@@ -36,9 +36,7 @@ FILE_FAULTS = {
         FileFault("not_utf8", "The file is not UTF-8. Convert it (for example with iconv) and deliver again."),
         FileFault("gzip_damaged", "The gzip stream is truncated or damaged. Compress and deliver it again."),
         FileFault("too_large", "Unpacked, the file is over SHOPSTREAM_MAX_FILE_BYTES. Split it and deliver the parts."),
-        FileFault(
-            "poison", "Loading it failed again and again, also alone. Mend what the error says, then redeliver."
-        ),
+        FileFault("poison", "Loading it failed again and again, also alone. Mend what the error says, then redeliver."),
         FileFault("unreadable", "The file could not be read. Check its permissions and the disk, and deliver again."),
     )
 }

@@ -27,6 +27,9 @@ from include.stream.settle import settle_files
 TURN_SECONDS = 1.0
 # Bounds the time of one admission when a hundred thousand files wait.
 MAX_ADMITTED_AT_ONCE = 2000
+# A driver that has just started is slow: its first batches are small, so that events flow again early. Each may be
+# twice as large as the one before.
+FIRST_BATCH_BYTES = 1024 * 1024
 # A batch that fails this often for a reason of its own is halved, and a file that does so alone is quarantined.
 MAX_FAILURES = 2
 # A driver may die for reasons that are no file's: only after this many deaths with the same batch it is suspected.
@@ -82,6 +85,7 @@ class Admission:
     _arrivals: Arrivals = field(init=False)
     _connection: LastingConnection = field(init=False)
     _may_have_pending: bool = True
+    _allowed_bytes: int = FIRST_BATCH_BYTES
     _paused: str | None = None
     _turned_at: float = field(default=float("-inf"))
 
@@ -179,7 +183,7 @@ class Admission:
                 _SQL["plan"],
                 {
                     "max_files": self.max_files,
-                    "max_bytes": self.max_bytes,
+                    "max_bytes": min(self._allowed_bytes, self.max_bytes),
                     "part_bytes": self.part_bytes,
                     "max_failures": MAX_FAILURES,
                     "max_attempts": MAX_ATTEMPTS,
@@ -187,6 +191,8 @@ class Admission:
             )
             planned = sorted(cursor.fetchall())
         self._may_have_pending = bool(planned)
+        if planned:
+            self._allowed_bytes = min(2 * self._allowed_bytes, self.max_bytes)
         return [
             PendingFile(file_id, str(self.landing.admitted_path(file_id, name)), size_bytes, Position(byte, line))
             for file_id, name, size_bytes, byte, line in planned

@@ -77,14 +77,25 @@ class Arrivals:
     def _look(self, name: str) -> Arrival | None:
         """The file as it is now; None when it is gone or not whole yet."""
         path = Path(self._landing.incoming) / name
-        try:
-            info = path.lstat()
-            if stat.S_ISREG(info.st_mode) and is_being_written(path, info):
-                return None
-            unpacked = unpacked_bytes(path, info)
-        except FileNotFoundError:
+        info = _status_of_whole(path)
+        if info is None:
             return None
-        return Arrival(name, info.st_size, unpacked, datetime.fromtimestamp(info.st_ctime_ns / 1e9, UTC))
+        arrived_at = datetime.fromtimestamp(info.st_ctime_ns / 1e9, UTC)
+        return Arrival(name, info.st_size, unpacked_bytes(path, info), arrived_at)
+
+
+def has_arrivals(landing: Landing) -> bool:
+    """Whether a whole file waits in the landing folder."""
+    return any(_status_of_whole(Path(entry.path)) for entry in landing.waiting())
+
+
+def _status_of_whole(path: Path) -> os.stat_result | None:
+    """The status of a file, if it is there and whole; what is no regular file is as whole as it will ever be."""
+    try:
+        info = path.lstat()
+        return None if stat.S_ISREG(info.st_mode) and is_being_written(path, info) else info
+    except FileNotFoundError:
+        return None
 
 
 def is_being_written(path: Path, info: os.stat_result) -> bool:

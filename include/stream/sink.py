@@ -23,6 +23,7 @@ from psycopg2.extras import execute_values
 from include.db import connect, load_queries, one_row, transaction
 from include.db.lasting import LastingConnection
 from include.stream.alarms import raise_other_content, raise_quarantined
+from include.stream.arrivals import has_arrivals
 from include.stream.batch import (
     BROKEN_RULES,
     Footer,
@@ -330,8 +331,8 @@ class BatchSink:
 
 
 def backlog_is_empty(dsn: str, landing: Landing) -> bool:
-    """Whether nothing waits, in the landing folder or admitted: the end of a drain."""
-    if next(iter(landing.waiting()), None) is not None:
+    """Whether nothing waits, whole in the landing folder or admitted: the end of a drain."""
+    if has_arrivals(landing):
         return False
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["any_admitted"])

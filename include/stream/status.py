@@ -34,8 +34,8 @@ class StreamStatus:
         Since the micro-batch loop asked for new files; since the start of the run, if it has not yet.
     paused:
         Why no files are taken in at the moment; None when they are.
-    recent_runs:
-        Starts of the query within ``RECENTLY_SECONDS``, 100 at most.
+    recent_drivers:
+        Driver processes that were started within ``RECENTLY_SECONDS``, 100 at most.
     waiting_seconds:
         Since the arrival of the oldest file that is admitted and not loaded; None when there is none.
     wished_age_seconds:
@@ -55,7 +55,7 @@ class StreamStatus:
     heartbeat_age_seconds: float | None
     turned_age_seconds: float | None
     paused: str | None
-    recent_runs: int
+    recent_drivers: int
     backlog_files: int
     backlog_bytes: int
     waiting_seconds: float | None

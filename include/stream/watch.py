@@ -106,7 +106,7 @@ def summary(status: StreamStatus) -> str:
         state += f", last commit {_time(status.last_commit_age_seconds)} ago"
     waiting = "" if status.waiting_seconds is None else f", the oldest for {_time(status.waiting_seconds)}"
     return (
-        f"Epoch {status.epoch}: {state}; {status.backlog_files:,} files wait{waiting}; {status.recent_runs} runs "
+        f"Epoch {status.epoch}: {state}; {status.backlog_files:,} files wait{waiting}; {status.recent_drivers} drivers "
         f"within {_time(RECENTLY_SECONDS)}; wish: {status.wish}."
     )
 
@@ -167,12 +167,12 @@ def _stuck(status: StreamStatus, limits: Limits) -> Iterator[Finding]:
 def _crash_loop(status: StreamStatus, limits: Limits) -> Iterator[Finding]:
     # A run that is past its grace has come out of it.
     is_settled = status.ended_at is None and _over(status.run_age_seconds, limits.grace_seconds)
-    if status.recent_runs >= limits.runs and not is_settled:
+    if status.recent_drivers >= limits.runs and not is_settled:
         yield Finding(
             "crash_loop",
             "critical",
-            f"The query was started {status.recent_runs} times within {_time(RECENTLY_SECONDS)}; limit {limits.runs}. "
-            "The column error of shop.runs says why each ended, and shop.files.last_error which file it was.",
+            f"A driver was started {status.recent_drivers} times within {_time(RECENTLY_SECONDS)}; limit "
+            f"{limits.runs}. The column error of shop.runs says why each ended, shop.files.last_error with which file.",
         )
 
 

@@ -38,7 +38,8 @@ def _command(operator: StreamSubmitOperator, settings: Settings, extra: dict[str
 def test_the_driver_is_a_spark_submit_of_the_job(operator: StreamSubmitOperator, airflow: Settings) -> None:
     command = _command(operator, airflow, {})
     (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
-    assert command[:3] == ["spark-submit", "--master", f"spark://127.0.0.1:{airflow.ports['spark-master']}"]
+    master = f"spark://127.0.0.1:{airflow.ports['spark-master']}"
+    assert command[:4] == ["spark-submit", "--supervise", "--master", master]
     assert command[command.index("--class") + 1] == "org.apache.spark.deploy.SparkSubmit"
     assert command[command.index("--deploy-mode") + 1] == "cluster"
     assert command[command.index("--driver-memory") + 1] == "1500m"

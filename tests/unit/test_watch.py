@@ -24,7 +24,7 @@ WELL = StreamStatus(
     heartbeat_age_seconds=0.5,
     turned_age_seconds=0.3,
     paused=None,
-    recent_runs=0,
+    recent_drivers=0,
     backlog_files=1,
     backlog_bytes=1000,
     waiting_seconds=0.2,
@@ -75,7 +75,7 @@ NEVER_RUN = {
         pytest.param(
             {"run_age_seconds": 60.0, "heartbeat_age_seconds": 60.0, "turned_age_seconds": 60.0}, id="a slow start"
         ),
-        pytest.param({"recent_runs": 5, "run_age_seconds": 61.0}, id="out of its crash loop"),
+        pytest.param({"recent_drivers": 5, "run_age_seconds": 61.0}, id="out of its crash loop"),
         pytest.param({"waiting_seconds": None, "last_commit_age_seconds": 9000.0, "backlog_files": 0}, id="idle"),
         pytest.param(
             {"backlog_files": 1, "last_commit_age_seconds": 9000.0, "event_lag_seconds": 9001.0}, id="old events, idle"
@@ -114,7 +114,7 @@ def test_nothing_is_wrong(changes: dict[str, Any]) -> None:
             "no_progress",
             "the oldest for 2 min, and nothing was committed for 2 min; limit 2 min",
         ),
-        ({"recent_runs": 5, "run_age_seconds": 3.0}, "crash_loop", "started 5 times within 10 min; limit 5"),
+        ({"recent_drivers": 5, "run_age_seconds": 3.0}, "crash_loop", "started 5 times within 10 min; limit 5"),
     ],
 )
 def test_what_is_critical(changes: dict[str, Any], code: str, text: str) -> None:
@@ -145,7 +145,7 @@ def test_a_pause_is_not_taken_for_a_hang() -> None:
 
 
 def test_all_that_is_wrong_is_said_but_one_reason_to_recycle_is_enough() -> None:
-    status = replace(WELL, heartbeat_age_seconds=500.0, turned_age_seconds=500.0, backlog_files=600, recent_runs=9)
+    status = replace(WELL, heartbeat_age_seconds=500.0, turned_age_seconds=500.0, backlog_files=600, recent_drivers=9)
     assert [one.code for one in judge(status, LIMITS)] == ["no_sign_of_life", "backlog"]
     fresh = replace(status, run_age_seconds=40.0)
     assert [one.code for one in judge(fresh, LIMITS)] == ["crash_loop", "backlog"]
@@ -164,13 +164,13 @@ def test_a_driver_that_no_spark_worker_started_has_no_id() -> None:
     [
         (NEVER_RUN, "The stream has never run; wish: run."),
         (
-            {**ENDED, "wish": "drain", "waiting_seconds": None, "backlog_files": 0, "recent_runs": 1},
-            "Epoch 7: ended 61 s ago, last commit 1 s ago; 0 files wait; 1 runs within 10 min; wish: drain.",
+            {**ENDED, "wish": "drain", "waiting_seconds": None, "backlog_files": 0, "recent_drivers": 1},
+            "Epoch 7: ended 61 s ago, last commit 1 s ago; 0 files wait; 1 drivers within 10 min; wish: drain.",
         ),
         (
             {"backlog_files": 1234, "waiting_seconds": 20.0},
             "Epoch 7: started 60 min ago, sign of life 0 s ago, loop turned 0 s ago, last commit 1 s ago; "
-            "1,234 files wait, the oldest for 20 s; 0 runs within 10 min; wish: run.",
+            "1,234 files wait, the oldest for 20 s; 0 drivers within 10 min; wish: run.",
         ),
     ],
 )

@@ -11,7 +11,7 @@ SELECT
     -- A loop that has not turned yet is as old as its run.
     extract(epoch FROM clock_timestamp() - coalesce(run.turned_at, run.started_at))::float8 AS turned_age_seconds,
     run.paused,
-    latest.runs AS recent_runs,
+    latest.drivers AS recent_drivers,
     coalesce(run.backlog_files, 0) AS backlog_files,
     coalesce(run.backlog_bytes, 0) AS backlog_bytes,
     extract(epoch FROM clock_timestamp() - waiting.arrived_at)::float8 AS waiting_seconds,
@@ -38,10 +38,11 @@ LEFT JOIN LATERAL (
     SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 1
 ) AS newest ON true
 LEFT JOIN LATERAL (
-    -- Bounded: a driver that ended again and again for days has left many runs.
-    SELECT count(*) AS runs
+    -- Processes: a query that starts anew in a living one is a run, too. Bounded, since a driver that ended again and
+    -- again for days has left many.
+    SELECT count(DISTINCT (host, pid)) AS drivers
     FROM (
-        SELECT runs.started_at FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 100
+        SELECT runs.started_at, runs.host, runs.pid FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 100
     ) AS last_runs
     WHERE last_runs.started_at > clock_timestamp() - make_interval(secs => %(recently_seconds)s)
 ) AS latest ON true

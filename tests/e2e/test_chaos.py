@@ -1,0 +1,41 @@
+"""The quick part of the chaos harness: faults under load on the session's platform, and nothing lost or doubled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.instance import FEED, Instance
+from tests.chaos.journal import Journal
+from tests.chaos.run import run
+from tests.chaos.schedule import schedule
+from tests.chaos.table import markdown
+from tests.support.platform import Platform
+
+pytestmark = pytest.mark.timeout(600)
+
+SEED = 20261123
+RATE = 500
+FAULTS = (
+    "mid_copy_kill",
+    "unknown_commit_cut",
+    "kill_task",
+    "after_commit_kill",
+    "kill_backend",
+    "stop_driver",
+    "kill_scheduler",
+    "empty_checkpoint",
+)
+
+
+def test_quick_chaos_loses_and_doubles_nothing(platform: Platform, tmp_path: Path) -> None:
+    instance = Instance(platform)
+    journal = Journal(tmp_path / "chaos.jsonl")
+    try:
+        result = run(instance, journal, schedule(SEED, FAULTS), faults=len(FAULTS), minutes=0, rate=RATE, seed=SEED)
+    finally:
+        instance.api.set_paused(FEED, False)
+    assert [one.fault.name for one in result.injections] == list(FAULTS)
+    assert result.violations == [], markdown(result)
+    assert result.totals.events > RATE
