@@ -127,7 +127,8 @@ def test_every_reject_rule_is_broken_by_some_row() -> None:
     bad = Counter()
     for file in all_files(bad_share=0.5, duplicate_share=0, late_share=0):
         bad.update(file.manifest.bad)
-    assert set(bad) == {rule.code for rule in REJECT_RULES}
+    # A row of over a mebibyte in every few thousand would drown the others.
+    assert set(bad) == {rule.code for rule in REJECT_RULES} - {"row_too_long"}
 
 
 def test_without_shares_every_row_is_valid_and_new() -> None:
