@@ -10,16 +10,19 @@ stream is wished to drain or stop (`make down` wishes so), and lets the next dri
 
 **Params.** `mode`: `continuous`, or `drain` to load what waits and then end.
 
-**When it fails.** Each failed try is a warning in `shop.alerts`, at most one an hour of the same kind, and is tried
-again five seconds later. The log of the try holds the error and the end of the driver's log; the buttons "Spark UI"
-and "Driver log" lead further. Nothing is lost or doubled by any restart: only the holder of the newest writer epoch
-in `shop.writer` can commit, so it is always safe to clear the task, to fail the run or to kill the driver.
+**When it fails.** A fault that the driver survives, such as Postgres away, it mends itself; a driver that dies is
+started again by its Spark worker, and this task goes on watching. A try fails when the driver is gone from the cluster,
+and when `watch_stream` has ended one that was stuck. Each failed try is a warning in `shop.alerts`, at most one an
+hour of the same kind, and is tried again five seconds later. The log of the try holds the error and the end of the
+driver's log; the buttons "Spark UI" and "Driver log" lead further. Nothing is lost or doubled by any restart: only the
+holder of the newest writer epoch in `shop.writer` can commit, so it is always safe to clear the task, to fail the run
+or to kill the driver.
 
 - *"the Spark master cannot be reached"*: start Spark (`make up`); the tries go on meanwhile.
 - *The driver ends again and again*: read the reason in the log of any try; a file that cannot be read never stops
   the stream, it goes to quarantine, so look for Postgres, the disk or the settings.
 
-To stop the stream, pause this DAG and mark its run as failed, or use `make down`.
+To stop the stream use `make down`, or pause this DAG and `watch_stream`, and mark this run as failed.
 """
 
 from datetime import timedelta

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sqlite3
 
 import pytest
+from airflow.sdk import Connection
 
+from include.airflow.spark_ui import kill_driver
 from include.db import transaction
 from include.manifest import read_manifest
 from include.settings import Settings
-from include.stream.status import set_wish, stream_status
+from include.stream.status import StreamStatus, set_wish, stream_status
 from tests.support.airflow import DagTest
 from tests.support.spark import running_spark, with_spark_ports
 from tests.support.waiting import wait_until
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_all_dags_work_together(database: Settings, start_dag) -> None:
     settings = with_spark_ports(database)
     ops = settings.dsn("ops")
@@ -42,8 +45,17 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         checked = start_dag(settings, "check_quality").succeed(seconds=120)
         assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
 
-        wait_until(lambda: stream_status(ops).epoch != first.epoch, seconds=90, what="a successor of the killed driver")
-        _check_failed_try(settings, stream, first.epoch)
+        second = _successor_of(first, ops)
+        # The worker has started it again, under the same id: the task goes on watching.
+        assert second.driver_id == first.driver_id
+        assert _alerts(ops) == []
+
+        assert second.driver_id is not None
+        rest_port = json.dumps({"rest-port": settings.ports["spark-rest"]})
+        kill_driver(Connection(conn_id="spark", conn_type="spark", host="127.0.0.1", extra=rest_port), second.driver_id)
+        third = _successor_of(second, ops)
+        assert third.driver_id != second.driver_id
+        _check_failed_try(stream, second, ops)
         set_wish(ops, "drain")
         log = stream.succeed(seconds=60)
         assert "The stream ended as it was asked to." in log
@@ -72,15 +84,23 @@ def _kill_driver(settings: Settings) -> None:
         os.kill(cursor.fetchone()[0], signal.SIGKILL)
 
 
-def _check_failed_try(settings: Settings, stream: DagTest, epoch: int | None) -> None:
-    assert "The stream's driver ended as FAILED." in stream.log
-    assert f"Epoch {epoch} has recorded no end" in stream.log
-    assert "The end of stdout of driver-" in stream.log
-    with transaction(settings.dsn("ops")) as cursor:
+def _successor_of(run: StreamStatus, ops: str) -> StreamStatus:
+    wait_until(lambda: stream_status(ops).epoch != run.epoch, seconds=120, what=f"a successor of epoch {run.epoch}")
+    return stream_status(ops)
+
+
+def _check_failed_try(stream: DagTest, run: StreamStatus, ops: str) -> None:
+    assert "The stream's driver ended as KILLED." in stream.log
+    assert f"The end of stdout of {run.driver_id}" in stream.log
+    assert _alerts(ops) == [
+        ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED.")
+    ]
+
+
+def _alerts(ops: str) -> list[tuple[str, str, str]]:
+    with transaction(ops) as cursor:
         cursor.execute("SELECT severity, source, title FROM shop.alerts")
-        assert cursor.fetchall() == [
-            ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as FAILED.")
-        ]
+        return list(cursor.fetchall())
 
 
 def _links(run: DagTest) -> set[str]:
