@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
@@ -14,9 +13,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.airflow.connections import dsn_of
 from include.errors import PlatformError
+from include.stream.disk import free_gib
 from include.stream.status import ALIVE_WITHIN_SECONDS, StreamStatus, stream_status
 
-_GIB = 1024**3
 _REMINDER_SECONDS = 60.0
 
 
@@ -123,9 +122,9 @@ class StreamReadyTrigger(StreamWantedTrigger):
             waits["backlog"] = (
                 f"{status.backlog_files} files wait in landing, over the limit of {self.max_backlog_files}"
             )
-        free_gib = _free_gib(Path(self.directory))
-        if free_gib < self.min_free_gib:
-            waits["disk"] = f"{free_gib:.1f} GiB are free at {self.directory}, below the limit of {self.min_free_gib:g}"
+        free = free_gib(Path(self.directory))
+        if free < self.min_free_gib:
+            waits["disk"] = f"{free:.1f} GiB are free at {self.directory}, below the limit of {self.min_free_gib:g}"
         return waits
 
 
@@ -138,9 +137,3 @@ def _why_not_alive(status: StreamStatus) -> str:
         f"the stream's driver gave its last sign of life {status.heartbeat_age_seconds:.0f} s ago, and counts as alive "
         f"for {ALIVE_WITHIN_SECONDS:.0f} s"
     )
-
-
-def _free_gib(directory: Path) -> float:
-    # Until the first file has arrived the folder may be missing; its disk is that of the nearest parent.
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    return shutil.disk_usage(existing).free / _GIB
