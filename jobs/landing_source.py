@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
@@ -30,6 +31,14 @@ FORMAT = "shopstream_landing"
 # first tasks this costs 60 ms of a core, several times what a small file takes to read. Frozen, they are exempt.
 _TASKS_THAT_IMPORT = 3
 _tasks_of_this_worker = itertools.count()
+
+
+class Admits(Protocol):
+    """What says which files the next batch has: see :class:`include.stream.admission.Admission`."""
+
+    def next_batch(self) -> list[PendingFile]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -58,14 +67,14 @@ class LandingReader(DataSourceStreamReader):
 
     def __init__(self, options: dict[str, str]) -> None:
         self._options = options
-        self._opened: Admission | None = None
+        self._opened: Admits | None = None
         self._batch: list[PendingFile] = []
 
-    def _admission(self) -> Admission:
+    def _admission(self) -> Admits:
         # Opened on first use: a connection cannot travel to the workers with the pickled reader.
         if self._opened is None:
             options = self._options
-            self._opened = Admission(
+            admission = Admission(
                 dsn=options["dsn"],
                 landing=Landing(options["incoming"], options["admitted"], options["archive"], options["quarantine"]),
                 query=options["query"],
@@ -76,7 +85,8 @@ class LandingReader(DataSourceStreamReader):
                 disks=tuple(map(Path, json.loads(options["disks"]))),
                 pause_below_gib=float(options["pause_below_gib"]),
             )
-            self._opened.recover()
+            admission.recover()
+            self._opened = admission
         return self._opened
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802

@@ -8,26 +8,43 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from include.settings import Settings
-from include.stream.sink import BatchSink
+from include.stream.sink import BatchResult
 from jobs.landing_source import FORMAT, LandingSource, source_options
 from jobs.transforms import flag, typed
 
 _log = logging.getLogger(__name__)
 
 
+class Sink(Protocol):
+    """What stores the batches of a query: see :class:`include.stream.sink.BatchSink`."""
+
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    def write(
+        self, flagged: pa.Table, *, spark_batch_id: int, durations_ms: dict[str, float]
+    ) -> BatchResult | None: ...
+
+
 def build_query(
     spark: SparkSession,
     settings: Settings,
     *,
-    sink: BatchSink,
+    sink: Sink,
     checkpoint: Path,
     batch_lock: threading.Lock,
     on_commit: Callable[[], None] = lambda: None,
+    source: type[LandingSource] = LandingSource,
 ) -> StreamingQuery:
     """Start the query: landing source → flag → typed → one transaction a batch.
 
@@ -43,8 +60,10 @@ def build_query(
         Held while a batch is being written, so that a stop does not cut it in two.
     on_commit:
         Called after each batch.
+    source:
+        Where the files come from.
     """
-    spark.dataSource.register(LandingSource)
+    spark.dataSource.register(source)
     events = (
         spark.readStream.format(FORMAT)
         .options(

@@ -1,4 +1,4 @@
-"""How a driver is launched on a Spark standalone cluster: JVM options, environment, a first look at the master."""
+"""How a driver is launched on a Spark standalone cluster: its environment, a first look at the master."""
 
 from __future__ import annotations
 
@@ -12,43 +12,6 @@ from include.airflow.connections import SPARK_CONN_ID
 from include.errors import PlatformError
 from include.platform.environment import PROGRAM_VARIABLE
 from include.settings import Settings
-
-# What Spark's own launcher gives to every JVM (org.apache.spark.launcher.JavaModuleOptions), but a standalone worker
-# does not give to a driver: Arrow needs them. Left out is the vector module, which a small Java runtime lacks.
-JAVA_MODULE_OPTIONS = (
-    "-XX:+IgnoreUnrecognizedVMOptions",
-    "--add-opens=java.base/java.lang=ALL-UNNAMED",
-    "--add-opens=java.base/java.lang.invoke=ALL-UNNAMED",
-    "--add-opens=java.base/java.lang.reflect=ALL-UNNAMED",
-    "--add-opens=java.base/java.io=ALL-UNNAMED",
-    "--add-opens=java.base/java.net=ALL-UNNAMED",
-    "--add-opens=java.base/java.nio=ALL-UNNAMED",
-    "--add-opens=java.base/java.util=ALL-UNNAMED",
-    "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
-    "--add-opens=java.base/java.util.concurrent.atomic=ALL-UNNAMED",
-    "--add-opens=java.base/jdk.internal.ref=ALL-UNNAMED",
-    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-    "--add-opens=java.base/sun.nio.cs=ALL-UNNAMED",
-    "--add-opens=java.base/sun.security.action=ALL-UNNAMED",
-    "--add-opens=java.base/sun.util.calendar=ALL-UNNAMED",
-    "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-    "-Dio.netty.tryReflectionSetAccessible=true",
-    "-Dio.netty.allocator.type=pooled",
-    "-Dio.netty.handler.ssl.defaultEndpointVerificationAlgorithm=NONE",
-    "--sun-misc-unsafe-memory-access=allow",
-    "--enable-native-access=ALL-UNNAMED",
-)
-
-JAVA_OPTIONS = (
-    # Spark's threads survive an OutOfMemoryError, and the job would then wait for ever for a result that was lost. A
-    # driver that ends is started again.
-    "-XX:+ExitOnOutOfMemoryError",
-    # A driver whose Python process has died waits half a minute for it in its shutdown hooks unless it is told not to.
-    "-Dspark.shutdown.timeout=2s",
-    # The flags of all rules make one generated method, longer than what Java compiles by default. Compiled, it halves
-    # the time of a large batch.
-    "-XX:-DontCompileHugeMethods",
-)
 
 
 def submit_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:

@@ -14,10 +14,11 @@ from airflow.sdk import BaseHook, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException
 
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.airflow.launch import JAVA_MODULE_OPTIONS, JAVA_OPTIONS, check_reachable, submit_environment
+from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink, SparkUiLink
 from include.airflow.spark_ui import DriverPages, kill_driver, request
 from include.errors import PlatformError
+from include.platform.driver_jvm import MEMORY, driver_options
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
 from include.stream.status import StreamStatus, stream_status
@@ -103,13 +104,13 @@ class StreamSubmitOperator(SparkSubmitOperator):
         (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
         self.application = jar.as_uri()
         self.application_args = ["--master", job_master, str(REPOSITORY / self.job), *(self.application_args or [])]
-        self._driver_memory = extra.get("driver-memory", "1500m")
+        self._driver_memory = extra.get("driver-memory", MEMORY)
         self.conf = {
             # spark-submit hands the driver over and ends: the driver must not depend on a process of this task.
             "spark.standalone.submit.waitAppCompletion": "false",
             "spark.driver.cores": "1",
             "spark.driver.extraJavaOptions": " ".join(
-                (*JAVA_MODULE_OPTIONS, *JAVA_OPTIONS, *extra.get("driver-java-options", "").split())
+                (*driver_options(), *extra.get("driver-java-options", "").split())
             ),
             "spark.pyspark.python": extra.get("driver-python", sys.executable),
             **({"spark.driver.host": driver_host, "spark.driver.bindAddress": driver_host} if driver_host else {}),

@@ -76,6 +76,8 @@ def _install(environment: Path) -> None:
         # A mirror that only pip's own configuration names, for one, is known to pip alone.
         _say("uv could not install them; trying pip, which takes a few minutes")
         _run([python, "-m", "pip", *arguments, "--no-compile"], _NETWORK_REMEDY)
+    # It says itself what it made, or why not: drivers only start more slowly then.
+    _call([python, "-m", "include.platform.driver_jvm"])
     stamp.write_text(wanted)
     _say(f"\rInstalled in {time.monotonic() - began:.0f} s")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
 import sys
-import zipfile
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
-from include.airflow.launch import JAVA_MODULE_OPTIONS, check_reachable, submit_environment
+from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink
 from include.airflow.operators import StreamSubmitOperator, describe
 from include.errors import PlatformError
@@ -76,14 +74,6 @@ def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperato
 def _confs(command: list[str]) -> dict[str, str]:
     pairs = itertools.pairwise(command)
     return dict(value.split("=", 1) for option, value in pairs if option == "--conf")
-
-
-def test_the_jvm_options_are_those_of_this_spark() -> None:
-    (jar,) = (package_directory("pyspark") / "jars").glob("spark-launcher_*.jar")
-    with zipfile.ZipFile(jar) as classes:
-        constants = classes.read("org/apache/spark/launcher/JavaModuleOptions.class")
-    known = {one.decode() for one in re.findall(rb"-(?:-[a-z]|XX:|D)[\w.:+=/-]+", constants)}
-    assert known - {"--add-modules=jdk.incubator.vector"} == set(JAVA_MODULE_OPTIONS)
 
 
 def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

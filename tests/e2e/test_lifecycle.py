@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from include.db import transaction
+from include.platform.driver_jvm import cache_path
 from include.platform.rest import AirflowApi
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
@@ -57,6 +58,16 @@ def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
     assert status["totals"]["read"] == sum(status["totals"][kind] for kind in ("accepted", "duplicate", "rejected"))
     assert any(refresh["error"] is None for refresh in status["refreshes"])
     assert status["quality"]
+
+
+def test_driver_takes_its_classes_from_the_cache(platform: Platform) -> None:
+    with transaction(platform.settings.dsn("owner")) as cursor:
+        cursor.execute("SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")
+        (pid,) = cursor.fetchone()
+    jvm = psutil.Process(pid).parent()
+    assert jvm is not None
+    # Java maps it only when it fits this Java, these options and this class path.
+    assert str(cache_path()) in {mapped.path for mapped in jvm.memory_maps()}
 
 
 def test_every_port_is_bound_to_loopback_only(platform: Platform) -> None:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.airflow.launch import JAVA_OPTIONS
 from include.db import transaction
+from include.platform.driver_jvm import MEMORY, driver_options
 from include.platform.environment import spark_environment
 from include.platform.java import prepare_java
 from include.platform.packages import package_directory
@@ -20,9 +20,6 @@ from include.stream.landing import Landing
 from tests.soak.memory import MemoryWatch
 from tests.support.postgres import cloned_database, running_cluster
 from tests.support.spark import with_spark_ports
-
-# As the platform runs it.
-DRIVER_MEMORY = "1500m"
 
 _LEDGER = """
 SELECT coalesce(sum(accepted), 0)::bigint, coalesce(sum(rejected), 0)::bigint, count(*),
@@ -67,8 +64,8 @@ def drain(settings: Settings, *, timeout_seconds: float) -> Drained:
     """
     command = [
         str(package_directory("pyspark") / "bin" / "spark-submit"),
-        *("--master", "local[2]", "--driver-memory", DRIVER_MEMORY),
-        *("--driver-java-options", " ".join(JAVA_OPTIONS)),
+        *("--master", "local[2]", "--driver-memory", MEMORY),
+        *("--driver-java-options", " ".join(driver_options())),
         *(str(REPOSITORY / "jobs" / "stream_events.py"), "--mode", "drain"),
     ]
     log = settings.log_dir / "job.log"

@@ -1,0 +1,116 @@
+"""Runs the stream's query over sample files, without a database: ``spark-submit jobs/rehearsal.py``.
+
+For the JVM, which records here what a driver loads and what is worth compiling (include/platform/driver_jvm.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql.types import StructType
+
+from include.generator.files import generate_files
+from include.generator.options import GeneratorOptions
+from include.settings import Settings
+from include.stream.admission import PendingFile
+from include.stream.records import START
+from jobs.landing_source import LandingReader, LandingSource
+from jobs.query import build_query
+from jobs.stream_events import build_session
+
+# Some as small as in a quiet hour, then some that are worth the optimising compiler.
+_ROWS = (*[200] * 6, *[20_000] * 6)
+_PATIENCE_SECONDS = 120
+
+
+@dataclass
+class _Shelf:
+    """Admits one file of a folder after the other, in place of what Postgres says."""
+
+    folder: Path
+    taken: int = 0
+
+    def next_batch(self) -> list[PendingFile]:
+        path = self.folder / f"{self.taken}.csv"
+        if not path.exists():
+            return []
+        self.taken += 1
+        return [PendingFile(self.taken, str(path), path.stat().st_size, START)]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _ShelfReader(LandingReader):
+    _shelf: _Shelf | None = None
+
+    def _admission(self) -> _Shelf:
+        if self._shelf is None:
+            self._shelf = _Shelf(Path(self._options["admitted"]))
+        return self._shelf
+
+
+class _ShelfSource(LandingSource):
+    def streamReader(self, schema: StructType) -> LandingReader:  # noqa: N802 (Spark's name)
+        return _ShelfReader(dict(self.options))
+
+
+class _Counter:
+    """Counts batches instead of storing them."""
+
+    query, epoch = "rehearsal", 1
+
+    def __init__(self) -> None:
+        self.all_seen = threading.Event()
+        self._batches = 0
+
+    def write(self, flagged: pa.Table, *, spark_batch_id: int, durations_ms: dict[str, float]) -> None:
+        self._batches += 1
+        if self._batches == len(_ROWS):
+            self.all_seen.set()
+
+
+def _write_samples(folder: Path) -> None:
+    for number, rows in enumerate(_ROWS):
+        options = GeneratorOptions(
+            seed=number,
+            start=datetime.now(UTC) - timedelta(minutes=5),
+            events_per_second=1000.0,
+            duration_seconds=rows / 1000,
+            rows_per_file=rows,
+            bad_share=0.02,
+            duplicate_share=0.02,
+            late_share=0.02,
+            is_paced=False,
+        )
+        (file,) = generate_files(options)
+        (folder / f"{number}.csv").write_bytes(b"".join(bytes(part) for part in file.content))
+
+
+def main() -> int:
+    """Run to the end of the samples; 1 when that takes too long."""
+    settings = Settings.from_env()
+    _write_samples(settings.admitted_dir)
+    spark = build_session(settings)
+    counter = _Counter()
+    query = build_query(
+        spark,
+        settings,
+        sink=counter,
+        checkpoint=settings.checkpoint_dir / "rehearsal",
+        batch_lock=threading.Lock(),
+        source=_ShelfSource,
+    )
+    is_complete = counter.all_seen.wait(_PATIENCE_SECONDS)
+    query.stop()
+    spark.stop()
+    return 0 if is_complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
