@@ -21,10 +21,12 @@ from include.errors import PlatformError
 from include.platform.driver_jvm import MEMORY, driver_options
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
-from include.stream.status import StreamStatus, stream_status
+from include.stream.status import StreamStatus, newest_driver_id, stream_status
 
 _POLL_SECONDS = 5.0
 _UNKNOWN_TO_MASTER = "NOT_FOUND"
+# The master has started the driver of a lost worker again under another id, and says no more of it.
+_RELAUNCHED = "RELAUNCHING"
 # A master that recovers from its files is back within half a minute.
 _MASTER_PATIENCE_SECONDS = 120.0
 
@@ -126,6 +128,15 @@ class StreamSubmitOperator(SparkSubmitOperator):
         hook.__class__ = _SupervisingHook
         return hook
 
+    @property
+    def _driver_id(self) -> str:
+        """The driver that is watched, and killed with the task."""
+        return str(self._backend.hook._driver_id)
+
+    @_driver_id.setter
+    def _driver_id(self, driver_id: str) -> None:
+        self._backend.hook._driver_id = driver_id
+
     def submit_job(self, context: Any) -> str | None:
         """Start a driver; returns its id."""
         self._epoch_before = stream_status(dsn_of(self.ops_conn_id)).epoch
@@ -137,7 +148,14 @@ class StreamSubmitOperator(SparkSubmitOperator):
         """Ask a master for the driver's state; without a line in the log each time, as the stock one writes."""
         answer = request("GET", url).json()
         if answer.get("success"):
-            return answer["driverState"]
+            state = answer["driverState"]
+            # The driver itself has told Postgres its new id, once it has become the writer.
+            successor = newest_driver_id(dsn_of(self.ops_conn_id)) if state == _RELAUNCHED else None
+            if successor is None or successor <= external_id:
+                return state
+            self.log.info("The Spark master has relaunched %s as %s", external_id, successor)
+            self._driver_id = successor
+            return self._fetch_driver_status(url.removesuffix(external_id) + successor, successor)
         if "message" in answer:
             raise RuntimeError(f"the Spark master does not answer for {external_id} yet: {answer['message']}")
         # Neither running nor finished: the next try starts a new driver, instead of asking for the lost one for ever.
@@ -153,14 +171,14 @@ class StreamSubmitOperator(SparkSubmitOperator):
         PlatformError
             When the Spark master stays out of reach.
         """
-        driver_id = self._backend.hook._driver_id = str(external_id)
+        self._driver_id = str(external_id)
         dsn = dsn_of(self.ops_conn_id)
         after_batch_id: int | None = None
         report_at = 0.0
-        while self.is_job_active(state := self._patient_status(driver_id, context)):
+        while self.is_job_active(state := self._patient_status(self._driver_id, context)):
             if time.monotonic() >= report_at:
                 report_at = time.monotonic() + self.report_seconds
-                self._publish(context, DriverLogLink(), self._pages.log_page(driver_id))
+                self._publish(context, DriverLogLink(), self._pages.log_page(self._driver_id))
                 after_batch_id = self._report(dsn, after_batch_id, context)
             time.sleep(_POLL_SECONDS)
         self._report(dsn, after_batch_id, context)
@@ -168,11 +186,11 @@ class StreamSubmitOperator(SparkSubmitOperator):
         if self.is_job_succeeded(state) and not recorded:
             self.log.info("The stream ended as it was asked to.")
             return
-        for name, text in self._pages.log_tails(driver_id).items():
-            self.log.error("The end of %s of %s:\n%s", name, driver_id, text)
+        for name, text in self._pages.log_tails(self._driver_id).items():
+            self.log.error("The end of %s of %s:\n%s", name, self._driver_id, text)
         raise AirflowException(
             f"The stream's driver ended as {state}.\n{recorded or 'It recorded no error of its own.'}\n"
-            f"The end of the log of {driver_id} is above, all of it at {self.links.get(DriverLogLink.name)}"
+            f"The end of the log of {self._driver_id} is above, all of it at {self.links.get(DriverLogLink.name)}"
         )
 
     def _patient_status(self, driver_id: str, context: Any) -> str:

@@ -83,8 +83,7 @@ class StreamStatus:
     @property
     def driver_id(self) -> str | None:
         """The driver's id at the Spark master; None when no worker of a standalone cluster started it."""
-        name = PurePath(self.log_path or "").name
-        return name if _DRIVER_ID.fullmatch(name) else None
+        return _driver_id(self.log_path)
 
 
 def stream_status(dsn: str, *, window_seconds: float = 60.0, after_batch_id: int | None = None) -> StreamStatus:
@@ -111,6 +110,19 @@ def stream_status(dsn: str, *, window_seconds: float = 60.0, after_batch_id: int
         )
         row = dict(zip((column.name for column in cursor.description), cursor.fetchone(), strict=True))
     return StreamStatus(**row)
+
+
+def newest_driver_id(dsn: str) -> str | None:
+    """The id, at the Spark master, of the newest driver that a worker of a standalone cluster started."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["newest_log_path"], {"query": QUERY_NAME})
+        row = cursor.fetchone()
+    return _driver_id(row[0]) if row else None
+
+
+def _driver_id(log_path: str | None) -> str | None:
+    name = PurePath(log_path or "").name
+    return name if _DRIVER_ID.fullmatch(name) else None
 
 
 def set_wish(dsn: str, wish: Wish) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
+from include.airflow.connections import SPARK_CONN_ID
 from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink
 from include.airflow.operators import StreamSubmitOperator, describe
 from include.errors import PlatformError
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
+from include.stream.epoch import Driver, take_epoch
 from include.stream.status import StreamStatus
 from tests.support.sockets import free_ports
 
@@ -108,6 +115,58 @@ def test_a_master_that_is_down_is_refused_at_once(operator: StreamSubmitOperator
 def test_a_task_that_was_told_to_stop_does_not_succeed(operator: StreamSubmitOperator) -> None:
     with pytest.raises(AirflowException, match="told to stop"):
         operator.on_kill()
+
+
+class _Master(BaseHTTPRequestHandler):
+    """Answers for drivers as a master does over REST."""
+
+    states: ClassVar[dict[str, str]] = {}
+
+    def do_GET(self) -> None:
+        state = self.states.get(self.path.rsplit("/", 1)[1])
+        body = json.dumps({"success": state is not None, "driverState": state}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def master(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The states of drivers that the master of the Spark connection tells."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Master)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    variable = f"AIRFLOW_CONN_{SPARK_CONN_ID.upper()}"
+    connection = json.loads(os.environ[variable])
+    connection["extra"] = json.dumps({**json.loads(connection["extra"]), "rest-port": server.server_port})
+    monkeypatch.setenv(variable, json.dumps(connection))
+    monkeypatch.setattr(_Master, "states", {})
+    yield _Master.states
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_relaunched_driver_is_followed_to_its_new_id(
+    operator: StreamSubmitOperator, airflow: Settings, master: dict[str, str]
+) -> None:
+    old, new = "driver-20261124035623-0002", "driver-20261124035728-0003"
+    operator._prepare(airflow, {})
+    operator._driver_id = old
+    take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "worker", 1, None, f"/work/{old}"))
+    master[old] = "RELAUNCHING"
+    assert operator.get_job_status(old, {}) == "RELAUNCHING"
+    assert operator._driver_id == old
+
+    take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "worker", 2, None, f"/work/{new}"))
+    # Somebody's own driver after it is none of the cluster's.
+    take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "laptop", 3, None, "/home/me"))
+    for state in ("RUNNING", "FINISHED"):
+        master[new] = state
+        assert operator.get_job_status(old, {}) == state
+    assert operator._driver_id == new
 
 
 def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:

@@ -72,6 +72,13 @@ CROSS JOIN LATERAL (
     END
 ) AS recent;
 
+-- name: newest_log_path
+-- Of a driver that a Spark worker started; others write elsewhere.
+SELECT log_path FROM shop.runs
+WHERE query = %(query)s AND log_path ~ '/driver-[0-9]{14}-[0-9]{4}$'
+ORDER BY epoch DESC
+LIMIT 1;
+
 -- name: set_wish
 INSERT INTO shop.stream_control (query, wish) VALUES (%(query)s, %(wish)s)
 ON CONFLICT (query) DO UPDATE
