@@ -1,4 +1,4 @@
-"""The streaming source: files of the landing folder, admitted through Postgres, read as text fields.
+"""The streaming source: files of the landing folder, admitted through Postgres, read and judged by the tasks.
 
 Its offset counts the batches of this run: which files those are is decided, and remembered, in Postgres. Looking for
 new files therefore costs the same after a year as on the first day.
@@ -17,15 +17,23 @@ from typing import Protocol
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadLimit
-from pyspark.sql.types import StructType
+from pyspark.sql.types import BinaryType, IntegerType, StructField, StructType
 
 from include.settings import Settings
 from include.stream.admission import Admission, PendingFile
 from include.stream.csv_reader import read_file
+from include.stream.judge import judge
 from include.stream.landing import Landing
-from jobs.schema import SOURCE_SCHEMA
+from include.stream.parcels import pack
 
 FORMAT = "shopstream_landing"
+
+_SOURCE_SCHEMA = StructType([StructField("task", IntegerType()), StructField("parcel", BinaryType())])
+
+# A task costs some ten milliseconds, whatever it reads: a small batch is one. A large batch is more tasks than there
+# are cores, so that the first ones are stored while the others are read.
+_LEAST_BYTES_PER_TASK = 1024 * 1024
+_BYTES_PER_TASK = 4 * 1024 * 1024
 
 # Spark's Python worker collects garbage of all generations after each task; over the modules that it imports in its
 # first tasks this costs 60 ms of a core, several times what a small file takes to read. Frozen, they are exempt.
@@ -45,6 +53,7 @@ class Admits(Protocol):
 class FilesPartition(InputPartition):
     """Consecutive files, read by one task: a task costs more than a small file."""
 
+    task: int
     files: list[PendingFile]
 
 
@@ -56,7 +65,7 @@ class LandingSource(DataSource):
         return FORMAT
 
     def schema(self) -> StructType:
-        return SOURCE_SCHEMA
+        return _SOURCE_SCHEMA
 
     def streamReader(self, schema: StructType) -> LandingReader:  # noqa: N802 (Spark's name)
         return LandingReader(dict(self.options))
@@ -97,25 +106,25 @@ class LandingReader(DataSourceStreamReader):
         return {"batch": start["batch"] + bool(self._batch)}
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[FilesPartition]:
-        return [FilesPartition(group) for group in share_out(self._batch, int(self._options["tasks"]))]
+        tasks = task_count(sum(file.size_bytes for file in self._batch), int(self._options["cores"]))
+        return [FilesPartition(task, files) for task, files in enumerate(share_out(self._batch, tasks))]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, FilesPartition)
         if next(_tasks_of_this_worker) < _TASKS_THAT_IMPORT:
             gc.freeze()
-        limits = {name: int(self._options[name]) for name in ("part_bytes", "max_file_bytes")}
-        for file in partition.files:
-            yield from read_file(
-                Path(file.path),
-                file.file_id,
-                start=file.start,
-                part_bytes=limits["part_bytes"],
-                max_bytes=limits["max_file_bytes"],
-            )
+        limits = {"part_bytes": int(self._options["part_bytes"]), "max_bytes": int(self._options["max_file_bytes"])}
+        read = (read_file(Path(file.path), file.file_id, start=file.start, **limits) for file in partition.files)
+        yield pack(partition.task, judge(itertools.chain.from_iterable(read)))
 
     def stop(self) -> None:
         if self._opened is not None:
             self._opened.close()
+
+
+def task_count(size_bytes: int, cores: int) -> int:
+    """Into how many tasks a batch of that size is cut."""
+    return max(1, min(cores, size_bytes // _LEAST_BYTES_PER_TASK), size_bytes // _BYTES_PER_TASK)
 
 
 def share_out(files: list[PendingFile], tasks: int) -> list[list[PendingFile]]:
@@ -135,7 +144,7 @@ def share_out(files: list[PendingFile], tasks: int) -> list[list[PendingFile]]:
     return groups
 
 
-def source_options(settings: Settings, *, query: str, epoch: int, tasks: int) -> dict[str, str]:
+def source_options(settings: Settings, *, query: str, epoch: int, cores: int) -> dict[str, str]:
     """The options of the source. The DSN holds no password: libpq reads it from the file that the DSN names.
 
     Parameters
@@ -144,15 +153,15 @@ def source_options(settings: Settings, *, query: str, epoch: int, tasks: int) ->
         Name the folders and the limits.
     query, epoch:
         Whose files these are, and the right to admit them.
-    tasks:
-        Tasks of a micro-batch, at most.
+    cores:
+        How many tasks run at once.
     """
     options = {
         **asdict(Landing.of(settings)),
         "dsn": settings.dsn("ingest"),
         "query": query,
         "epoch": epoch,
-        "tasks": tasks,
+        "cores": cores,
         "max_files": settings.max_files_per_batch,
         "max_bytes": settings.max_bytes_per_batch,
         # Half a batch: files behind a large one get the other half.

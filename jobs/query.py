@@ -1,11 +1,10 @@
-"""The streaming query: landing source → flag → typed → one transaction a batch."""
+"""The streaming query: the landing source reads and judges, and each batch is one transaction."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -15,9 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from include.settings import Settings
-from include.stream.sink import BatchResult
+from include.stream.load import BatchResult
+from include.stream.parcels import unpack
+from jobs.collect import arriving
 from jobs.landing_source import FORMAT, LandingSource, source_options
-from jobs.transforms import flag, typed
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ class Sink(Protocol):
     @property
     def epoch(self) -> int: ...
 
-    def write(
-        self, flagged: pa.Table, *, spark_batch_id: int, durations_ms: dict[str, float]
-    ) -> BatchResult | None: ...
+    def write(self, parts: Iterable[pa.Table], *, spark_batch_id: int) -> BatchResult | None: ...
 
 
 def build_query(
@@ -46,7 +44,7 @@ def build_query(
     on_commit: Callable[[], None] = lambda: None,
     source: type[LandingSource] = LandingSource,
 ) -> StreamingQuery:
-    """Start the query: landing source → flag → typed → one transaction a batch.
+    """Start the query.
 
     Parameters
     ----------
@@ -67,24 +65,20 @@ def build_query(
     events = (
         spark.readStream.format(FORMAT)
         .options(
-            **source_options(settings, query=sink.query, epoch=sink.epoch, tasks=spark.sparkContext.defaultParallelism)
+            **source_options(settings, query=sink.query, epoch=sink.epoch, cores=spark.sparkContext.defaultParallelism)
         )
         .load()
     )
 
     def write(batch: DataFrame, spark_batch_id: int) -> None:
         with batch_lock:
-            started = time.perf_counter()
-            flagged = batch.toArrow()
-            collected_ms = round(1000 * (time.perf_counter() - started), 1)
-            result = sink.write(flagged, spark_batch_id=spark_batch_id, durations_ms={"collect": collected_ms})
+            result = sink.write(unpack(arriving(batch)), spark_batch_id=spark_batch_id)
             on_commit()
             if result is not None:
                 _log.info("batch %s committed", result.batch_id, extra={"data": asdict(result)})
 
     return (
-        typed(flag(events))
-        .writeStream.queryName(sink.query)
+        events.writeStream.queryName(sink.query)
         .foreachBatch(write)
         .option("checkpointLocation", str(checkpoint))
         .trigger(processingTime=f"{round(settings.trigger_seconds * 1000)} milliseconds")

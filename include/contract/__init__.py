@@ -1,7 +1,7 @@
 """The event contract: what an event is, and what makes one acceptable. Its only home.
 
 ``columns`` says what the fields are, ``rules`` what must hold for them, ``files`` what a file must look like before
-its rows are looked at. The Spark schema, the reject reasons, the generator's bad rows and the data dictionary are
+its rows are looked at. The Arrow schemas, the reject reasons, the generator's bad rows and the data dictionary are
 derived from these; the DDL and the expectation suites are compared with them by ``tests/postgres/test_contract.py``
 and ``tests/unit/test_suites.py``.
 """

@@ -17,9 +17,12 @@ class LastingConnection:
     ----------
     dsn:
         Where to connect, when it is first asked for.
+    autocommit:
+        Whether each statement is its own transaction.
     """
 
     dsn: str
+    autocommit: bool = False
     _connection: Connection | None = None
 
     def get(self) -> Connection:
@@ -31,7 +34,7 @@ class LastingConnection:
             When the server cannot be reached.
         """
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self.dsn)
+            self._connection = connect(self.dsn, autocommit=self.autocommit)
         return self._connection
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
-"""One micro-batch as the sink sees it: flagged rows from Spark, taken apart without a row falling in between."""
+"""A part of a micro-batch as the sink sees it: judged rows, taken apart without a row falling in between."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import COLUMN_NAMES, RULES, WARN_RULES
+from include.contract.fields import Mask, cents, id_milliseconds
+from include.stream.judge import BROKEN_RULES
 from include.stream.records import Position
 
-# Set by the job's flag(): bit i is set when rule i of the contract is broken.
-BROKEN_RULES = "broken_rules"
-
+_MINUTE_US = 60_000_000
+_DAY_MS = 86_400_000
 _REJECT_BITS = np.int64(sum(1 << bit for bit, rule in enumerate(RULES) if rule.severity == "reject"))
 
 
@@ -72,23 +74,22 @@ class Footer:
         return "loaded" if self.end is None else "admitted"
 
 
-def footers_of(flagged: pa.Table) -> dict[int, Footer]:
-    """The footers of the files in the batch, by file id."""
-    ends = flagged.filter(flagged["is_footer"]).select(["file_id", "line", "row_error", "detail"])
+def footers_of(judged: pa.Table) -> dict[int, Footer]:
+    """The footers of the files in the table, by file id."""
+    ends = judged.filter(judged["is_footer"]).select(["file_id", "line", "row_error", "detail"])
     return {row["file_id"]: Footer.of(row) for row in ends.to_pylist()}
 
 
-def split(flagged: pa.Table, file_ids: Collection[int]) -> tuple[pa.Table, pa.Table]:
-    """Take the rows of the given files apart into those that passed every rejecting rule and those that did not.
+def split(judged: pa.Table, file_ids: Collection[int]) -> tuple[Mask, Mask]:
+    """Which rows of the given files passed every rejecting rule, and which did not.
 
     One mask and its complement over flags that are never null: each row is in exactly one of the two.
     """
     is_row = pc.and_(
-        pc.invert(flagged["is_footer"]), pc.is_in(flagged["file_id"], value_set=pa.array(file_ids, pa.int64()))
-    )
-    rows = flagged.filter(is_row)
-    is_failed = pa.array(rows[BROKEN_RULES].to_numpy() & _REJECT_BITS != 0)
-    return rows.filter(pc.invert(is_failed)), rows.filter(is_failed)
+        pc.invert(judged["is_footer"]), pc.is_in(judged["file_id"], value_set=pa.array(file_ids, pa.int64()))
+    ).to_numpy()
+    is_failed = judged[BROKEN_RULES].to_numpy() & _REJECT_BITS != 0
+    return is_row & ~is_failed, is_row & is_failed
 
 
 def reasons_of(broken_rules: int) -> list[str]:
@@ -109,47 +110,67 @@ def rows_per_file(table: pa.Table) -> dict[int, int]:
     return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
 
 
-def minute_rollup(accepted: pa.Table) -> list[tuple[object, ...]]:
+def minute_sums(accepted: pa.Table) -> pa.Table:
     """Sums of the accepted rows for ``shop.rollup_minute``.
+
+    Returns
+    -------
+    pyarrow.Table
+        minute (minutes since 1970), event_type, category, currency, events, quantity, and the amount in hundredths of
+        the currency: for :func:`rollup_rows`, which adds up the parts of a batch.
+    """
+    quantity = pc.fill_null(accepted["quantity"], 0).cast(pa.int64())
+    minute = pc.divide(accepted["event_time"].cast(pa.int64()), _MINUTE_US)
+    # A price of twelve digits times a thousand fits into 64 bits; a sum of those need not.
+    price = pa.chunked_array([cents(chunk) for chunk in accepted["unit_price"].chunks], pa.int64())
+    rows = pa.table(
+        {
+            "minute": minute,
+            **{name: accepted[name] for name in ("event_type", "category", "currency")},
+            "quantity": quantity,
+            "cents": pc.multiply(price, quantity).cast(pa.decimal128(38, 0)),
+        }
+    )
+    return _summed(rows.append_column("events", pa.repeat(1, rows.num_rows)))
+
+
+def rollup_rows(sums: Sequence[pa.Table]) -> list[tuple[object, ...]]:
+    """The sums of several parts together.
 
     Returns
     -------
     list of tuple
         (minute, event_type, category, currency, events, quantity, amount), amount as an exact decimal.
     """
-    quantity = pc.fill_null(accepted["quantity"], 0)
-    # decimal(12,2) times decimal(4,0) needs 17 digits; the sum of a batch has room in 38.
-    amount = pc.multiply(accepted["unit_price"], quantity.cast(pa.decimal128(10, 0)))
-    sums = (
-        pa.table(
-            {
-                "minute": pc.floor_temporal(accepted["event_time"], unit="minute"),
-                "event_type": accepted["event_type"],
-                "category": accepted["category"],
-                "currency": accepted["currency"],
-                "quantity": quantity,
-                "amount": amount,
-            }
+    if not sums:
+        return []
+    return [
+        (
+            datetime.fromtimestamp(60 * row["minute"], UTC),
+            *(row[name] for name in ("event_type", "category", "currency", "events", "quantity")),
+            row["cents"].scaleb(-2),
         )
-        .group_by(["minute", "event_type", "category", "currency"])
-        .aggregate([([], "count_all"), ("quantity", "sum"), ("amount", "sum")])
-        .select(["minute", "event_type", "category", "currency", "count_all", "quantity_sum", "amount_sum"])
-    )
-    return [tuple(row.values()) for row in sums.to_pylist()]
+        for row in _summed(pa.concat_tables(sums)).to_pylist()
+    ]
+
+
+def _summed(rows: pa.Table) -> pa.Table:
+    keys = ["minute", "event_type", "category", "currency"]
+    numbers = ["events", "quantity", "cents"]
+    summed = rows.group_by(keys).aggregate([(name, "sum") for name in numbers])
+    return summed.rename_columns([*keys, *numbers])
 
 
 def event_days(accepted: pa.Table) -> set[int]:
-    """The days since 1970 that the ids of the rows may fall on, from the time inside the ids."""
-    # Eight hexadecimal digits of a UUIDv7 are its milliseconds without the last 16 bits: steps of 65.536 seconds.
-    prefixes = pc.unique(pc.utf8_slice_codeunits(accepted["event_id"], 0, 8)).to_pylist()
-    starts = [int(prefix, 16) << 16 for prefix in prefixes]
-    return {(start + within) // 86_400_000 for start in starts for within in (0, 0xFFFF)}
+    """The days since 1970 that the ids of the rows fall on, by the time inside the ids."""
+    days = [np.unique(id_milliseconds(chunk) // _DAY_MS) for chunk in accepted["event_id"].chunks]
+    return set(np.concatenate(days).tolist()) if days else set()
 
 
-def event_time_range(accepted: pa.Table) -> dict[str, object]:
-    """The first and the last event_time, both None for no rows."""
+def event_time_range(accepted: pa.Table) -> tuple[datetime, datetime]:
+    """The first and the last event_time of one row or more."""
     ends = pc.min_max(accepted["event_time"])
-    return {"min_event_time": ends["min"].as_py(), "max_event_time": ends["max"].as_py()}
+    return ends["min"].as_py(), ends["max"].as_py()
 
 
 def event_columns(accepted: pa.Table) -> pa.Table:

@@ -9,7 +9,7 @@ from psycopg2 import sql
 
 from include.contract import COLUMN_NAMES
 from include.db import load_queries
-from include.stream.copy import copy_table
+from include.stream.copy import BinaryRows, copy_rows
 
 _SQL = load_queries("conflicts")
 
@@ -36,7 +36,8 @@ def record_conflicts(cursor: Any, duplicates: pa.Table, batch_id: int) -> int:
     if duplicates.num_rows == 0:
         return 0
     cursor.execute(sql.SQL(_SQL["make_room"]).format(columns=_columns()))
-    copy_table(cursor, "duplicates", duplicates.select([*COLUMN_NAMES, "file_id", "line"]), schema="pg_temp")
+    rows = BinaryRows.of(duplicates.select([*COLUMN_NAMES, "file_id", "line"]))
+    copy_rows(cursor, "duplicates", rows, schema="pg_temp")
     cursor.execute(
         sql.SQL(_SQL["record"]).format(
             differences=sql.SQL(", ").join(

@@ -14,16 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from include.contract import COLUMN_NAMES, FILE_FAULTS
-from include.contract.rules import FUTURE_EVENT_ID, FUTURE_TOLERANCE_MINUTES, READ_AT
 from include.stream.delivered import Delivered, FileFaultError, open_delivered
 from include.stream.records import MAX_RECORD_BYTES, START, Block, LongLine, Position, RecordScanner, split_fields
 
@@ -40,8 +37,6 @@ READER_SCHEMA = pa.schema(
         pa.field("is_footer", pa.bool_()),
         pa.field("row_error", pa.string()),
         pa.field("detail", pa.string()),
-        pa.field(READ_AT, pa.timestamp("us", tz="UTC")),
-        pa.field(FUTURE_EVENT_ID, pa.string()),
         pa.field("extra", pa.string()),
         *(pa.field(name, pa.string()) for name in COLUMN_NAMES),
     ]
@@ -215,7 +210,6 @@ class _Parser:
 
     def _batch(self, fields: pa.Table, lines: np.ndarray) -> pa.RecordBatch:
         size = len(lines)
-        read_at = datetime.now(UTC)
         return pa.RecordBatch.from_arrays(
             [
                 pa.repeat(pa.scalar(self.file_id, pa.int64()), size),
@@ -223,8 +217,6 @@ class _Parser:
                 pa.repeat(pa.scalar(False), size),
                 pa.nulls(size, pa.string()),
                 pa.nulls(size, pa.string()),
-                pa.repeat(pa.scalar(read_at, pa.timestamp("us", tz="UTC")), size),
-                pa.repeat(_first_event_id(read_at + timedelta(minutes=FUTURE_TOLERANCE_MINUTES)), size),
                 self._extra(fields),
                 *(fields.column(name).combine_chunks() for name in COLUMN_NAMES),
             ],
@@ -273,11 +265,6 @@ def _is_utf8(text: bytes) -> bool:
         return text.isascii() or text.decode("utf-8") != ""
     except UnicodeDecodeError:
         return False
-
-
-def _first_event_id(instant: datetime) -> str:
-    """The smallest UUIDv7 of an instant."""
-    return str(UUID(int=round(instant.timestamp() * 1000) << 80))
 
 
 def _errors(file_id: int, lines: Sequence[int] | np.ndarray, codes: Sequence[str]) -> pa.RecordBatch:

@@ -25,7 +25,7 @@ from include.stream.landing import Landing
 from include.stream.sink import BatchSink
 from include.stream.status import stream_status
 from tests.support.csv_files import csv_text, deliver, valid_row
-from tests.support.flagged import batch, footer, typed_row
+from tests.support.judged import batch, footer, typed_row
 from tests.support.postgres import cloned_database, running_cluster
 from tests.support.stream import admission_of, next_epoch
 

@@ -9,7 +9,7 @@ import pytest
 from include.settings import Settings
 from include.stream.sink import BatchSink
 from tests.support.csv_files import deliver
-from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.judged import batch, footer, query, typed_row
 from tests.support.stream import admission_of
 
 ALERTS = "SELECT severity, source, title, detail FROM shop.alerts ORDER BY alert_id"

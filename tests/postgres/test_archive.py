@@ -10,7 +10,7 @@ from pathlib import Path
 from include.db import transaction
 from include.db.archive import prune
 from include.settings import Settings
-from tests.support.flagged import query
+from tests.support.judged import query
 from tests.support.stream import next_epoch
 
 HOUR = timedelta(hours=1).total_seconds()

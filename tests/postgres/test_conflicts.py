@@ -9,7 +9,7 @@ from typing import Any
 from include.contract import COLUMN_NAMES
 from include.settings import Settings
 from include.stream.sink import BatchSink
-from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.judged import batch, footer, query, typed_row
 
 CONFLICTS = "SELECT file_id, batch_id, line, columns FROM shop.conflicts ORDER BY conflict_id"
 

@@ -12,7 +12,7 @@ from include.settings import Settings
 from include.stream.records import START, Position
 from include.stream.sink import BatchSink
 from tests.support.csv_files import csv_text, valid_row
-from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.judged import batch, footer, query, typed_row
 
 SECOND, THIRD = Position(4000, 4), Position(9000, 6)
 BALANCE = "SELECT state, read, accepted, duplicate, rejected, parts, next_byte, next_line, batch_id FROM shop.files"
@@ -74,7 +74,7 @@ def test_a_part_that_was_loaded_is_not_loaded_again(database: Settings, sink: Ba
     before = query(database, "SELECT * FROM shop.files ORDER BY file_id")
     assert sink.write(part, spark_batch_id=1) is None
     assert query(database, "SELECT * FROM shop.files ORDER BY file_id") == before
-    result = sink.write(batch(*part.to_pylist(), typed_row(2, 2), footer(2, 1)), spark_batch_id=2)
+    result = sink.write([*part, *batch(typed_row(2, 2), footer(2, 1))], spark_batch_id=2)
     assert result is not None
     assert (result.files, result.read) == (1, 1)
     assert query(database, "SELECT count(*) FROM shop.events") == [(3,)]

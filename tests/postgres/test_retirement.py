@@ -14,7 +14,7 @@ from include.reconcile import Report, reconcile
 from include.settings import Settings
 from include.stream.records import Position
 from include.stream.sink import BatchSink
-from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.judged import batch, footer, query, typed_row
 from tests.support.rows import days_ago, load_batch, make_event
 from tests.support.stream import next_epoch
 

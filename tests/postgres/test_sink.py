@@ -15,7 +15,7 @@ from include.errors import BalanceError, FencedError
 from include.settings import Settings
 from include.stream.sink import BatchSink
 from tests.support.csv_files import uuid7
-from tests.support.flagged import batch, footer, query, typed_row
+from tests.support.judged import batch, footer, query, typed_row
 from tests.support.stream import next_epoch
 
 
@@ -69,6 +69,29 @@ def test_a_late_duplicate_is_found_among_older_and_newer_events(database: Settin
     assert result is not None
     assert (result.accepted, result.duplicate) == (2, 3)
     assert query(database, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(4, 4)]
+
+
+def test_the_parts_of_a_batch_are_one_batch(database: Settings, sink: BatchSink) -> None:
+    first, second = typed_row(1, 2), typed_row(2, 2)
+    older = typed_row(2, 3, event_id=uuid7(datetime.now(UTC) - timedelta(hours=2)), broken=1 << len(RULES) - 1)
+    again = {**first, "file_id": 2, "line": 4}
+    parts = [*batch(first, footer(1, 1)), *batch(second, older, again, footer(2, 3))]
+    result = sink.write(parts, spark_batch_id=0)
+    assert result is not None
+    assert (result.files, result.read, result.accepted, result.duplicate) == (2, 4, 3, 1)
+    assert query(database, "SELECT files, read, accepted, duplicate, warnings FROM shop.batches") == [
+        (2, 4, 3, 1, {"event_late": 1})
+    ]
+    assert query(database, "SELECT sum(events)::int FROM shop.rollup_minute") == [(3,)]
+    assert query(database, "SELECT count(*) FROM shop.events") == [(3,)]
+
+
+def test_a_part_that_fails_takes_back_those_before_it(database: Settings, sink: BatchSink) -> None:
+    parts = [*batch(typed_row(1, 2), footer(1, 1)), *batch(typed_row(2, 2), footer(2, 2))]
+    with pytest.raises(BalanceError, match="file 2: 2 rows were read"):
+        sink.write(parts, spark_batch_id=0)
+    assert query(database, "SELECT count(*) FROM shop.events") == [(0,)]
+    assert query(database, "SELECT count(*) FROM shop.batches") == [(0,)]
 
 
 def test_the_rollup_sums_exactly(database: Settings, sink: BatchSink) -> None:

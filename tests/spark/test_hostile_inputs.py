@@ -147,9 +147,9 @@ def settle(query: StreamingQuery, settings: Settings, except_for: Iterable[str] 
 def commits_held_up(settings: Settings) -> Iterator[Any]:
     """Let files be admitted and read, but no batch be committed; yields a wait for the batch that has been read."""
     with transaction(settings.dsn("owner")) as cursor:
-        # Readers pass; the insertion of the batch into the ledger waits.
-        cursor.execute("LOCK TABLE shop.batches IN SHARE MODE")
-        waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'shop.batches'::regclass AND NOT granted"
+        # Readers pass; the rollups wait, which follow all events of the batch.
+        cursor.execute("LOCK TABLE shop.rollup_minute IN SHARE MODE")
+        waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'shop.rollup_minute'::regclass AND NOT granted"
         yield lambda: wait_until(
             lambda: rows(settings, waiting) == [(1,)], seconds=60, what="a batch to wait for its commit"
         )

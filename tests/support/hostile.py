@@ -473,7 +473,7 @@ QUANTITIES = ("9223372036854775808", "-3", "2.0", "1e3", "NaN")
 TIMES = {
     "2026-02-30T12:00:00Z": ("the 30th of February", "event_time_invalid"),
     "0000-01-01T00:00:00Z": ("the year 0", "event_time_invalid"),
-    "10000-01-01T00:00:00Z": ("the year 10000", "event_time_invalid", "event_time_in_future"),
+    "10000-01-01T00:00:00Z": ("the year 10000", "event_time_invalid"),
     "2026-11-22T09:30:00": ("a time without offset", "event_time_invalid"),
     "2026-11-22T25:00:00Z": ("hour 25", "event_time_invalid"),
     "1791030000": ("Unix seconds", "event_time_invalid"),

@@ -5,15 +5,9 @@ FROM shop.files
 WHERE file_id = ANY(%(file_ids)s) AND state = 'admitted';
 
 -- name: open_batch
-INSERT INTO shop.batches (
-    query, epoch, spark_batch_id, files, read, accepted, duplicate, rejected, warnings,
-    min_event_time, max_event_time, oldest_arrival, started_at
-)
-SELECT
-    %(query)s, %(epoch)s, %(spark_batch_id)s, %(files)s, %(read)s, %(accepted)s, %(duplicate)s,
-    %(rejected)s, %(warnings)s, %(min_event_time)s, %(max_event_time)s, min(arrived_at), now()
-FROM shop.files
-WHERE file_id = ANY(%(file_ids)s)
+-- The rows of the batch carry its id; what it adds up to is known at its end.
+INSERT INTO shop.batches (query, epoch, spark_batch_id, files, read, accepted, duplicate, rejected, started_at)
+VALUES (%(query)s, %(epoch)s, %(spark_batch_id)s, 0, 0, 0, 0, 0, now())
 RETURNING batch_id, clock_timestamp();
 
 -- name: ensure_partitions
@@ -81,9 +75,19 @@ ORDER BY files.file_id;
 -- name: close_batch
 -- The last statement of the transaction: what is left after it is the commit.
 UPDATE shop.batches
-SET committed_at = clock_timestamp(),
-    lag_seconds = extract(epoch FROM clock_timestamp() - oldest_arrival),
+SET files = cardinality(%(file_ids)s),
+    read = %(read)s,
+    accepted = %(accepted)s,
+    duplicate = %(duplicate)s,
+    rejected = %(rejected)s,
+    warnings = %(warnings)s,
+    min_event_time = %(min_event_time)s,
+    max_event_time = %(max_event_time)s,
+    oldest_arrival = arrival.oldest,
+    committed_at = clock_timestamp(),
+    lag_seconds = extract(epoch FROM clock_timestamp() - arrival.oldest),
     durations_ms = %(durations)s
+FROM (SELECT min(arrived_at) AS oldest FROM shop.files WHERE file_id = ANY(%(file_ids)s)) AS arrival
 WHERE batch_id = %(batch_id)s
 RETURNING lag_seconds;
 

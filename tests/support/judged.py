@@ -1,4 +1,4 @@
-"""Micro-batches as the job's transforms hand them to the sink, made by hand."""
+"""Micro-batches as the tasks of the job hand them to the sink, made by hand."""
 
 from __future__ import annotations
 
@@ -7,38 +7,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
-from include.contract import COLUMN_NAMES
 from include.db import transaction
 from include.settings import Settings
-from include.stream.batch import BROKEN_RULES
+from include.stream.judge import BROKEN_RULES, JUDGED_SCHEMA
 from include.stream.records import START, Position
 from tests.support.csv_files import valid_row
 
-SCHEMA = pa.schema(
-    [
-        ("file_id", pa.int64()),
-        ("line", pa.int64()),
-        ("is_footer", pa.bool_()),
-        ("row_error", pa.string()),
-        ("detail", pa.string()),
-        ("extra", pa.string()),
-        *((name, pa.string()) for name in COLUMN_NAMES),
-        (BROKEN_RULES, pa.int64()),
-    ]
-)
-for name, kind in {
-    "event_time": pa.timestamp("us", tz="UTC"),
-    "unit_price": pa.decimal128(12, 2),
-    "quantity": pa.int32(),
-}.items():
-    SCHEMA = SCHEMA.set(SCHEMA.get_field_index(name), pa.field(name, kind))
-
 
 def typed_row(file_id: int, line: int, *, broken: int = 0, **changes: Any) -> dict[str, Any]:
-    """A row as the job's transforms hand it over."""
+    """A row as the job hands it over, but for its event_id, which is a text."""
     row = {
         **valid_row(),
         "event_time": datetime.now(UTC),
@@ -78,9 +59,14 @@ def footer(
     }
 
 
-def batch(*rows: dict[str, Any]) -> pa.Table:
-    """The rows and footers as one batch."""
-    return pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in rows], SCHEMA)
+def batch(*rows: dict[str, Any]) -> list[pa.Table]:
+    """A batch of one part: the rows and footers."""
+    ids = [UUID(row["event_id"]).bytes if row.get("event_id") else None for row in rows]
+    whole = [
+        {name: row.get(name) for name in JUDGED_SCHEMA.names} | {"event_id": id_}
+        for row, id_ in zip(rows, ids, strict=True)
+    ]
+    return [pa.Table.from_pylist(whole, JUDGED_SCHEMA)]
 
 
 def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
