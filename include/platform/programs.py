@@ -107,6 +107,10 @@ def _spark_worker(settings: Settings) -> list[str]:
     return _spark(settings, "org.apache.spark.deploy.worker.Worker", *listen, *work, master, options=options)
 
 
+def _watchdog(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "include.platform.watchdog"]
+
+
 PROGRAMS = {
     program.name: program
     for program in (
@@ -125,6 +129,7 @@ PROGRAMS = {
         Program("scheduler", "airflow", _airflow("scheduler", "--skip-serve-logs"), airflow_environment),
         Program("dag-processor", "airflow", _airflow("dag-processor"), airflow_environment),
         Program("triggerer", "airflow", _airflow("triggerer", "--skip-serve-logs"), airflow_environment),
+        Program("watchdog", "airflow", _watchdog, base_environment),
     )
 }
 

@@ -162,6 +162,11 @@ class Supervisor:
                 return
             time.sleep(0.05)
 
+    def kill_program(self, name: str) -> None:
+        """Kill the main process of a program, which is then started again as after any other death."""
+        with self._rpc() as rpc:
+            self._ignore_race(rpc.signalProcess, name, "KILL")
+
     def shutdown(self) -> None:
         """End supervisord itself."""
         try:

@@ -50,6 +50,7 @@ def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
             "scheduler",
             "dag-processor",
             "triggerer",
+            "watchdog",
         ),
         "RUNNING",
     )

@@ -15,6 +15,8 @@ from tests.chaos.patience import wait_for
 Victims = Callable[[Scene], list[psutil.Process]]
 
 _STOP_SECONDS = (5.0, 30.0)
+# Airflow's threshold, the watchdog's patience, and its pauses.
+_REPLACED_SECONDS = 150.0
 
 
 def killing(victims: Victims) -> Callable[[Scene], float]:
@@ -42,6 +44,21 @@ def stopping(victims: Victims) -> Callable[[Scene], float]:
             kill(found, signal.SIGCONT)
         scene.note(f"{len(stopped)} processes stopped for {seconds:.1f} s")
         return time.time()
+
+    return act
+
+
+def _hanging(victims: Victims) -> Callable[[Scene], float]:
+    """SIGSTOP, and nobody but the instance itself ends it; the recovery counts from then on."""
+
+    def act(scene: Scene) -> float:
+        found = wait_for(lambda: victims(scene), seconds=60, what="a process to stop")
+        since = time.time()
+        kill(found, signal.SIGSTOP)
+        replaced = "another process in its place"
+        wait_for(lambda: not any(one.is_running() for one in found), seconds=_REPLACED_SECONDS, what=replaced)
+        scene.note(f"replaced after {time.time() - since:.0f} s")
+        return since
 
     return act
 
@@ -103,6 +120,14 @@ def process_faults() -> Iterator[Fault]:
             keeps_driver=True,
             with_airflow=True,
         )
+    yield Fault(
+        "hang_scheduler",
+        "SIGSTOP of Airflow's scheduler, the main process, for good",
+        _hanging(_program("scheduler")),
+        keeps_driver=True,
+        with_airflow=True,
+        weight=0.3,
+    )
     yield Fault(
         "kill_scheduler_tree",
         "kill -9 of Airflow's scheduler with all its processes",

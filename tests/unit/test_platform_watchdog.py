@@ -1,0 +1,94 @@
+"""The watchdog restarts what runs without working, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from include.alerts import Alert
+from include.platform.supervisor import ProgramState
+from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Watchdog
+
+
+@dataclass
+class Airflow:
+    """What the health endpoint says, and how long each program has been up."""
+
+    ill: list[str] = field(default_factory=list)
+    uptime_seconds: int = 1000
+    state: str = "RUNNING"
+    killed: list[str] = field(default_factory=list)
+
+    def unhealthy(self) -> list[str]:
+        return self.ill
+
+    def states(self) -> dict[str, ProgramState]:
+        names = ("api-server", "scheduler", "dag-processor", "triggerer")
+        return {name: ProgramState(name, self.state, 1, self.uptime_seconds, "") for name in names}
+
+    def kill_program(self, name: str) -> None:
+        self.killed.append(name)
+
+
+@dataclass
+class Watched:
+    """A watchdog, and a clock that goes on by one look at a time."""
+
+    airflow: Airflow
+    alerts: list[Alert] = field(default_factory=list)
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.watchdog = Watchdog(self.airflow, self.airflow, self.alerts.append)  # type: ignore[arg-type]
+
+    def look(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += LOOK_SECONDS
+            self.watchdog.look(self.now)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched(Airflow())
+
+
+@pytest.mark.parametrize("component", ["scheduler", "dag_processor", "triggerer", "api-server"])
+def test_what_stays_ill_is_killed_once_and_told(watched: Watched, component: str) -> None:
+    watched.airflow.ill = [component]
+    watched.look(PATIENCE_SECONDS)
+    assert watched.airflow.killed == []
+    watched.look(LOOK_SECONDS)
+    name = component.replace("_", "-")
+    assert watched.airflow.killed == [name]
+    (alert,) = watched.alerts
+    assert (alert.severity, alert.source) == ("critical", "watchdog")
+    assert alert.title == f"Airflow's {name} ran, but did not work, and was restarted"
+    assert f"make logs NAME={name}" in alert.detail
+    watched.airflow.uptime_seconds = 0
+    watched.look(10 * PATIENCE_SECONDS)
+    assert len(watched.airflow.killed) == 1
+
+
+def test_what_gets_well_in_time_is_left_alone(watched: Watched) -> None:
+    for _ in range(5):
+        watched.airflow.ill = ["scheduler"]
+        watched.look(PATIENCE_SECONDS - LOOK_SECONDS)
+        watched.airflow.ill = []
+        watched.look(LOOK_SECONDS)
+    assert watched.airflow.killed == []
+
+
+def test_nobody_is_blamed_for_the_database(watched: Watched) -> None:
+    watched.airflow.ill = ["metadatabase", "scheduler", "triggerer", "dag_processor"]
+    watched.look(10 * PATIENCE_SECONDS)
+    assert watched.airflow.killed == []
+
+
+@pytest.mark.parametrize(("state", "uptime"), [("STOPPING", 1000), ("BACKOFF", 0), ("RUNNING", START_SECONDS - 1)])
+def test_what_stops_or_starts_is_left_to_the_supervisor(watched: Watched, state: str, uptime: int) -> None:
+    watched.airflow.ill = ["scheduler"]
+    watched.airflow.state, watched.airflow.uptime_seconds = state, uptime
+    watched.look(10 * PATIENCE_SECONDS)
+    assert watched.airflow.killed == []
