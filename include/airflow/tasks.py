@@ -17,6 +17,7 @@ from include.airflow.connections import OPS_CONN_ID, OWNER_CONN_ID, QUALITY_CONN
 from include.airflow.spark_ui import kill_driver
 from include.alerts import Alert, record
 from include.db.archive import prune
+from include.db.facts import advance_facts, audit_facts, forget_retired
 from include.db.partitions import maintain
 from include.db.retirement import retire_ledger
 from include.db.views import refresh_view, stale_views, view_names
@@ -79,6 +80,27 @@ def _progress() -> Any:
 def list_views() -> list[str]:
     """The materialized views, each after those that it reads."""
     return list(view_names())
+
+
+def advance(*, timeout_seconds: float) -> None:
+    """Add what is new to the facts that the views read."""
+    steps = advance_facts(dsn_of(OPS_CONN_ID), timeout_seconds=timeout_seconds)
+    for step in steps:
+        _log.info(
+            "%s events of %s batches are in the facts after %.2f s", f"{step.events:,}", step.batches, step.seconds
+        )
+    if not steps:
+        _log.info("There was nothing new.")
+
+
+def audit(*, timeout_seconds: float) -> None:
+    """Work the facts out anew from the events, and fail when they differ from those that were kept."""
+    differing = audit_facts(dsn_of(OPS_CONN_ID), timeout_seconds=timeout_seconds)
+    wrong = [f"- shop.fact_{fact}: {rows:,} rows" for fact, rows in differing.items() if rows]
+    if wrong:
+        # Another try would find the same.
+        raise AirflowFailException("facts differ from the events that they were made of:\n" + "\n".join(wrong))
+    _log.info("%s agree with the events.", ", ".join(differing))
 
 
 def refresh(view_name: str, *, timeout_seconds: float) -> None:
@@ -196,6 +218,8 @@ def maintain_partitions() -> None:
     owner_dsn = dsn_of(OWNER_CONN_ID)
     report = maintain(owner_dsn, ahead_days=settings.partitions_ahead_days, retention_days=settings.retention_days)
     _log.info("%s", report)
+    for day in forget_retired(owner_dsn):
+        _log.info("%s: facts of people and sessions are removed with their events", day)
     _log.info("%s", retire_ledger(owner_dsn, ledger_days=settings.ledger_days))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 EVENT_TYPES = ("view", "add_to_cart", "add_to_wishlist", "order", "purchase")
 CATEGORIES = ("Electronics", "Clothing", "Sports", "Books", "Home & Garden")
 CURRENCIES = ("EUR", "GBP", "USD")
@@ -19,8 +17,6 @@ NEVER: tuple[str, ...] = ()
 CART_AND_LATER = ("add_to_cart", "order", "purchase")
 ORDER_AND_LATER = ("order", "purchase")
 
-_TEXT = pa.string()
-
 
 @dataclass(frozen=True)
 class Column:
@@ -30,8 +26,8 @@ class Column:
     ----------
     name:
         Its name in the CSV header, in Spark and in ``shop.events``.
-    arrow_type, postgres_type:
-        Its type once it is judged, and in ``shop.events``.
+    postgres_type:
+        Its type in ``shop.events``; ``include.contract.fields`` has that of its values before.
     required_for:
         The event types for which it must be present; for the others it may be empty, which is stored as NULL.
     meaning:
@@ -45,7 +41,6 @@ class Column:
     """
 
     name: str
-    arrow_type: pa.DataType
     postgres_type: str
     required_for: tuple[str, ...]
     meaning: str
@@ -62,53 +57,48 @@ class Column:
 COLUMNS = (
     Column(
         "event_id",
-        # The 16 bytes of the UUID, most significant first.
-        pa.binary(16),
         "uuid",
         ALWAYS,
         "Identity of the event, a UUIDv7 in lower case. A second event with the same id is a duplicate.",
         "019a2f6b-7c00-7a3e-8d51-6f0a8f3b2c11",
     ),
-    Column("event_type", _TEXT, "text", ALWAYS, "What the customer did.", "purchase", EVENT_TYPES),
+    Column("event_type", "text", ALWAYS, "What the customer did.", "purchase", EVENT_TYPES),
     Column(
         "event_time",
-        pa.timestamp("us", tz="UTC"),
         "timestamptz",
         ALWAYS,
         "When it happened: ISO 8601 with a UTC offset or Z, up to microseconds. A time without an offset is ambiguous "
         "and is rejected.",
         "2026-11-22T09:30:00.125Z",
     ),
-    Column("user_id", _TEXT, "text", ALWAYS, "The customer.", "U0001729", is_personal=True),
-    Column("customer_segment", _TEXT, "text", ALWAYS, "The customer's segment at that time.", "loyal", SEGMENTS),
-    Column("session_id", _TEXT, "text", ALWAYS, "The visit that the event belongs to.", "S4f1c09b2a77d"),
+    Column("user_id", "text", ALWAYS, "The customer.", "U0001729", is_personal=True),
+    Column("customer_segment", "text", ALWAYS, "The customer's segment at that time.", "loyal", SEGMENTS),
+    Column("session_id", "text", ALWAYS, "The visit that the event belongs to.", "S4f1c09b2a77d"),
     Column(
         "order_id",
-        _TEXT,
         "text",
         ORDER_AND_LATER,
         "The order; a purchase carries the id of the order it pays for.",
         "O8812f04c9d10",
     ),
-    Column("product_id", _TEXT, "text", ALWAYS, "The product.", "P00042"),
-    Column("product_name", _TEXT, "text", ALWAYS, "Its name as shown to the customer.", "Trail Running Shoes"),
-    Column("category", _TEXT, "text", ALWAYS, "Its category.", "Sports", CATEGORIES),
-    Column("brand", _TEXT, "text", ALWAYS, "Its brand.", "Northfell"),
+    Column("product_id", "text", ALWAYS, "The product.", "P00042"),
+    Column("product_name", "text", ALWAYS, "Its name as shown to the customer.", "Trail Running Shoes"),
+    Column("category", "text", ALWAYS, "Its category.", "Sports", CATEGORIES),
+    Column("brand", "text", ALWAYS, "Its brand.", "Northfell"),
     Column(
         "unit_price",
-        pa.decimal128(12, 2),
         "numeric(12,2)",
         ALWAYS,
         "Price of one unit, in the currency of the row; a plain decimal with at most two decimals, above 0.",
         "89.90",
     ),
-    Column("quantity", pa.int32(), "integer", CART_AND_LATER, "Units, 1 to 1000.", "2"),
-    Column("currency", _TEXT, "text", ALWAYS, "ISO 4217 code of the price.", "EUR", CURRENCIES),
-    Column("payment_method", _TEXT, "text", ("purchase",), "How the purchase was paid.", "card", PAYMENT_METHODS),
-    Column("channel", _TEXT, "text", ALWAYS, "Where the visit came from.", "web", CHANNELS),
-    Column("device", _TEXT, "text", ALWAYS, "What the visit was made with.", "mobile", DEVICES),
-    Column("country", _TEXT, "text", ALWAYS, "ISO 3166-1 alpha-2 code of the customer's country.", "DE"),
-    Column("city", _TEXT, "text", NEVER, "The customer's city.", "Leipzig", is_personal=True),
+    Column("quantity", "integer", CART_AND_LATER, "Units, 1 to 1000.", "2"),
+    Column("currency", "text", ALWAYS, "ISO 4217 code of the price.", "EUR", CURRENCIES),
+    Column("payment_method", "text", ("purchase",), "How the purchase was paid.", "card", PAYMENT_METHODS),
+    Column("channel", "text", ALWAYS, "Where the visit came from.", "web", CHANNELS),
+    Column("device", "text", ALWAYS, "What the visit was made with.", "mobile", DEVICES),
+    Column("country", "text", ALWAYS, "ISO 3166-1 alpha-2 code of the customer's country.", "DE"),
+    Column("city", "text", NEVER, "The customer's city.", "Leipzig", is_personal=True),
 )
 
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)

@@ -18,20 +18,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from include.contract.columns import COLUMNS
+from include.contract.patterns import PRICE_PATTERN, QUANTITY_PATTERN, TIME_PATTERN, UUID7_PATTERN
 
 Mask = NDArray[np.bool_]
 
-UUID7_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-# Every date that a calendar with 29 days in each February has, to the microsecond, with an offset of up to 18 hours.
-TIME_PATTERN = (
-    "^[0-9]{4}-(?:02-(?:0[1-9]|[12][0-9])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    "|(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01]))"
-    "[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,6})?"
-    "(?:Z|[+-](?:(?:0[0-9]|1[0-7]):[0-5][0-9]|18:00))$"
-)
-PRICE_PATTERN = "^-?[0-9]{1,10}(?:[.][0-9]{1,2})?$"
-QUANTITY_PATTERN = "^[0-9]{1,4}$"
-COUNTRY_PATTERN = "^[A-Z]{2}$"
+# By the type in PostgreSQL; a uuid is its 16 bytes, most significant first.
+_ARROW_TYPES = {
+    "uuid": pa.binary(16),
+    "text": pa.string(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "numeric(12,2)": pa.decimal128(12, 2),
+    "integer": pa.int32(),
+}
+ARROW_TYPES = {column.name: _ARROW_TYPES[column.postgres_type] for column in COLUMNS}
 
 _LEAP_DAY = re.compile("([0-9]{4})-02-29")
 _HYPHENS = (8, 13, 18, 23)
@@ -48,7 +47,7 @@ class Values:
     Parameters
     ----------
     array:
-        Of the column's arrow type; null where there is no valid value.
+        Of the type in ARROW_TYPES; null where there is no valid value.
     is_valid:
         Where there is one.
     """
@@ -151,14 +150,11 @@ class Fields:
         return _cast(self._texts["quantity"], self.matches("quantity", QUANTITY_PATTERN), pa.int32())
 
     def typed(self, name: str) -> pa.Array:
-        """A column of the contract with its arrow type; what does not parse is null."""
-        if _ARROW_TYPES[name] == pa.string():
+        """A column of the contract with its type in ARROW_TYPES; what does not parse is null."""
+        if ARROW_TYPES[name] == pa.string():
             return self._texts[name]
         values: Values = getattr(self, name)
         return values.array
-
-
-_ARROW_TYPES = {column.name: column.arrow_type for column in COLUMNS}
 
 
 def id_milliseconds(event_ids: pa.FixedSizeBinaryArray) -> NDArray[np.int64]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from include.contract.columns import COLUMNS, Column
-from include.contract.fields import COUNTRY_PATTERN, Fields, Mask
+from include.contract.patterns import COUNTRY_PATTERN
+
+if TYPE_CHECKING:
+    # Airflow parses DAGs that know the contract every minute: Arrow is not for them to load.
+    from include.contract.fields import Fields, Mask
+
+    Predicate = Callable[[Fields], Mask]
 
 Severity = Literal["reject", "warn"]
-Predicate = Callable[[Fields], Mask]
 
 FUTURE_TOLERANCE_MINUTES = 10
 LATE_AFTER_MINUTES = 60
@@ -212,25 +214,7 @@ RULES: tuple[Rule, ...] = (
 REJECT_RULES = tuple(rule for rule in RULES if rule.severity == "reject")
 WARN_RULES = tuple(rule for rule in RULES if rule.severity == "warn")
 
-_BITS_BY_CODE = {rule.code: 1 << bit for bit, rule in enumerate(RULES)}
-
-if len(_BITS_BY_CODE) != len(RULES):
+if len({rule.code for rule in RULES}) != len(RULES):
     raise ValueError("two rules of the contract share a code")
 if len(RULES) > 63:
     raise ValueError("the flags of a row are the bits of one 64-bit integer: at most 63 rules fit")
-
-
-def broken_rules(rows: Fields, count: int) -> NDArray[np.int64]:
-    """The flags of ``count`` rows: bit i is set where rule i does not hold."""
-    flags = np.zeros(count, np.int64)
-    for bit, rule in enumerate(RULES):
-        if rule.predicate is not None:
-            holds = rule.predicate(rows)
-            if not holds.all():
-                flags[~holds] |= 1 << bit
-    return flags
-
-
-def flag_of(code: str) -> int:
-    """The flag of one rule."""
-    return _BITS_BY_CODE[code]

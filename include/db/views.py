@@ -24,6 +24,7 @@ import psycopg2
 from psycopg2 import sql
 
 from include.db.connect import one_row, transaction
+from include.db.facts import advance_facts
 from include.db.queries import SQL_DIR, load_queries
 from include.errors import MigrationError, ShopstreamError
 
@@ -199,6 +200,7 @@ def refresh_view(ops_dsn: str, name: str, *, timeout_seconds: float = 0) -> Refr
     with transaction(ops_dsn) as cursor:
         before = _before_refresh(cursor, name)
     try:
+        advance_facts(ops_dsn, timeout_seconds=timeout_seconds)
         with transaction(ops_dsn) as cursor:
             cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
             start = time.monotonic()

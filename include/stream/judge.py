@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from include.contract import COLUMN_NAMES, COLUMNS
-from include.contract.fields import Fields
-from include.contract.rules import broken_rules, flag_of
+from include.contract import COLUMN_NAMES, RULES
+from include.contract.fields import ARROW_TYPES, Fields
 
 BROKEN_RULES = "broken_rules"
 
+_FLAGS = {rule.code: 1 << bit for bit, rule in enumerate(RULES)}
 _BEFORE = ("file_id", "line", "is_footer", "row_error", "detail", "extra")
 
 JUDGED_SCHEMA = pa.schema(
@@ -25,7 +26,7 @@ JUDGED_SCHEMA = pa.schema(
         pa.field("row_error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("extra", pa.string()),
-        *(pa.field(column.name, column.arrow_type) for column in COLUMNS),
+        *(pa.field(name, ARROW_TYPES[name]) for name in COLUMN_NAMES),
         pa.field(BROKEN_RULES, pa.int64()),
     ]
 )
@@ -54,11 +55,11 @@ def _judged(batch: pa.RecordBatch) -> pa.RecordBatch:
         flags, columns = np.zeros(size, np.int64), _nothing(size)
     elif batch["row_error"].null_count < size:
         codes = pc.dictionary_encode(batch["row_error"])
-        flags = np.array([flag_of(code) for code in codes.dictionary.to_pylist()])[codes.indices.to_numpy()]
+        flags = np.array([_FLAGS[code] for code in codes.dictionary.to_pylist()])[codes.indices.to_numpy()]
         columns = _nothing(size)
     else:
         fields = Fields({name: batch[name] for name in COLUMN_NAMES}, time.time_ns() // 1000)
-        flags = broken_rules(fields, size)
+        flags = _broken_rules(fields, size)
         columns = [fields.typed(name) for name in COLUMN_NAMES]
     return pa.RecordBatch.from_arrays(
         [*(batch[name] for name in _BEFORE), *columns, pa.array(flags)], schema=JUDGED_SCHEMA
@@ -66,4 +67,14 @@ def _judged(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _nothing(size: int) -> list[pa.Array]:
-    return [pa.nulls(size, column.arrow_type) for column in COLUMNS]
+    return [pa.nulls(size, ARROW_TYPES[name]) for name in COLUMN_NAMES]
+
+
+def _broken_rules(fields: Fields, size: int) -> NDArray[np.int64]:
+    flags = np.zeros(size, np.int64)
+    for rule in RULES:
+        if rule.predicate is not None:
+            holds = rule.predicate(fields)
+            if not holds.all():
+                flags[~holds] |= _FLAGS[rule.code]
+    return flags

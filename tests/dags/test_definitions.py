@@ -16,6 +16,7 @@ from include.airflow.notifier import ShopstreamNotifier
 from include.settings import REPOSITORY
 
 DAG_IDS = [
+    "audit_facts",
     "check_quality",
     "generate_events",
     "maintain_partitions",

@@ -14,6 +14,7 @@ from include.db import transaction
 from include.db.views import view_names
 from include.manifest import read_manifest
 from include.settings import Settings
+from tests.support.rows import load_batch, make_event
 
 FEED = {
     "events_per_second": 200.0,
@@ -45,6 +46,15 @@ def test_generate_delivers_what_the_form_says(airflow: Settings) -> None:
 def test_an_empty_rate_is_that_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSTREAM_FEED_EVENTS_PER_SECOND", "40")
     assert tasks.generate({**FEED, "events_per_second": None})["rows"] == 20
+
+
+def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
+    load_batch(airflow.dsn("owner"), [make_event(), make_event(event_type="view")])
+    tasks.advance(timeout_seconds=60)
+    tasks.audit(timeout_seconds=60)
+    _query(airflow, "UPDATE shop.fact_products SET views = views + 1 RETURNING 1")
+    with pytest.raises(AirflowFailException, match=r"^facts differ .*:\n- shop\.fact_products: 1 rows$"):
+        tasks.audit(timeout_seconds=60)
 
 
 def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.contract import COLUMN_NAMES, COLUMNS
-from include.contract.fields import PRICE_PATTERN, QUANTITY_PATTERN, TIME_PATTERN, UUID7_PATTERN
+from include.contract.patterns import PRICE_PATTERN, QUANTITY_PATTERN, TIME_PATTERN, UUID7_PATTERN
 from include.contract.rules import FUTURE_TOLERANCE_MINUTES, MAX_QUANTITY, MAX_TEXT_LENGTH
 from include.generator.files import GeneratedFile, generate_files
 from include.generator.options import GeneratorOptions

@@ -1,31 +1,20 @@
--- depends on: events
+-- depends on: fact_funnel
 -- Grain: one row a day (UTC) on which sessions began, channel and device. Every session is in exactly one row, so counts
 -- can be summed; rates cannot, compute them from the sums.
 CREATE MATERIALIZED VIEW shop.mart_conversion_funnel AS
-WITH sessions AS (
-    SELECT
-        session_id,
-        (min(event_time) AT TIME ZONE 'UTC')::date AS day,
-        -- A visit has one channel and one device; should a feed say otherwise, min() picks the same one every time.
-        min(channel) AS channel,
-        min(device) AS device,
-        max(CASE event_type WHEN 'purchase' THEN 4 WHEN 'order' THEN 3 WHEN 'add_to_cart' THEN 2 WHEN 'view' THEN 1 ELSE 0 END)
-            AS stage
-    FROM shop.events
-    GROUP BY session_id
-),
-counts AS (
+WITH counts AS (
     SELECT
         day,
         channel,
         device,
-        count(*) AS sessions,
-        count(*) FILTER (WHERE stage >= 1) AS view_sessions,
-        count(*) FILTER (WHERE stage >= 2) AS cart_sessions,
-        count(*) FILTER (WHERE stage >= 3) AS order_sessions,
-        count(*) FILTER (WHERE stage >= 4) AS purchase_sessions
-    FROM sessions
+        sum(sessions)::bigint AS sessions,
+        coalesce(sum(sessions) FILTER (WHERE stage >= 1), 0)::bigint AS view_sessions,
+        coalesce(sum(sessions) FILTER (WHERE stage >= 2), 0)::bigint AS cart_sessions,
+        coalesce(sum(sessions) FILTER (WHERE stage >= 3), 0)::bigint AS order_sessions,
+        coalesce(sum(sessions) FILTER (WHERE stage >= 4), 0)::bigint AS purchase_sessions
+    FROM shop.fact_funnel
     GROUP BY day, channel, device
+    HAVING sum(sessions) > 0
 )
 SELECT
     *,
@@ -36,7 +25,7 @@ SELECT
 FROM counts;
 
 COMMENT ON MATERIALIZED VIEW shop.mart_conversion_funnel IS
-    'How far sessions came, per day (UTC) of their first event, channel and device, over the events that retention keeps.';
+    'How far sessions came, per day (UTC) of their first event, channel and device; kept for ever.';
 COMMENT ON COLUMN shop.mart_conversion_funnel.view_sessions IS
     'Sessions that reached a view or any later stage: a session that ordered passed the cart, whether or not its event is here.';
 COMMENT ON COLUMN shop.mart_conversion_funnel.conversion_rate IS 'purchase_sessions / view_sessions; NULL without any.';

@@ -1,47 +1,21 @@
--- depends on: events
+-- depends on: fact_customers, fact_users
 -- Grain: one row a customer and currency with at least one purchase, over the events that retention keeps.
 CREATE MATERIALIZED VIEW shop.mart_customer_value AS
-WITH purchases AS (
-    SELECT
-        user_id,
-        currency,
-        count(DISTINCT order_id) AS orders,
-        sum(quantity) AS units,
-        sum(unit_price * quantity) AS revenue,
-        min(event_time) AS first_purchase_at,
-        max(event_time) AS last_purchase_at
-    FROM shop.events
-    WHERE event_type = 'purchase'
-    GROUP BY user_id, currency
-),
-last_seen AS (
-    SELECT user_id, customer_segment, max(event_time) AS seen_at
-    FROM shop.events
-    GROUP BY user_id, customer_segment
-),
-segments AS (
-    SELECT DISTINCT ON (user_id) user_id, customer_segment
-    FROM last_seen
-    ORDER BY user_id, seen_at DESC, customer_segment
-),
--- Recency counts from the newest event, not from the clock: a refresh without new events changes nothing.
-newest AS (
-    SELECT (max(seen_at) AT TIME ZONE 'UTC')::date AS day FROM last_seen
-)
 SELECT
-    purchases.user_id,
-    purchases.currency,
-    segments.customer_segment,
-    purchases.orders,
-    purchases.units,
-    purchases.revenue::numeric(18, 2) AS revenue,
-    round(purchases.revenue / nullif(purchases.orders, 0), 2) AS average_order_value,
-    purchases.first_purchase_at,
-    purchases.last_purchase_at,
-    newest.day - (purchases.last_purchase_at AT TIME ZONE 'UTC')::date AS recency_days
-FROM purchases
-INNER JOIN segments USING (user_id)
-CROSS JOIN newest;
+    customer.user_id,
+    customer.currency,
+    shop_user.customer_segment,
+    customer.orders,
+    customer.units,
+    customer.revenue,
+    round(customer.revenue / nullif(customer.orders, 0), 2) AS average_order_value,
+    customer.first_purchase_at,
+    customer.last_purchase_at,
+    -- Recency counts from the newest event, not from the clock: a refresh without new events changes nothing.
+    newest.day - (customer.last_purchase_at AT TIME ZONE 'UTC')::date AS recency_days
+FROM shop.fact_customers AS customer
+INNER JOIN shop.fact_users AS shop_user USING (user_id)
+CROSS JOIN (SELECT (max(seen_at) AT TIME ZONE 'UTC')::date AS day FROM shop.fact_users) AS newest;
 
 COMMENT ON MATERIALIZED VIEW shop.mart_customer_value IS
     'Orders, revenue and recency per customer and currency, over the events that retention keeps. Analysts cannot read user_id.';

@@ -1,4 +1,4 @@
--- depends on: events, rollup_minute
+-- depends on: fact_days, rollup_minute
 -- Grain: one row a day of event_time (UTC) and currency.
 CREATE MATERIALIZED VIEW shop.mart_daily_kpis AS
 WITH totals AS (
@@ -12,19 +12,6 @@ WITH totals AS (
         coalesce(sum(amount) FILTER (WHERE event_type = 'purchase'), 0)::numeric(18, 2) AS revenue
     FROM shop.rollup_minute
     GROUP BY (minute AT TIME ZONE 'UTC')::date, currency
-),
-people AS (
-    SELECT
-        (event_time AT TIME ZONE 'UTC')::date AS day,
-        currency,
-        count(*) AS events,
-        count(DISTINCT session_id) AS sessions,
-        count(DISTINCT user_id) AS customers,
-        count(DISTINCT user_id) FILTER (WHERE event_type = 'purchase') AS buyers,
-        count(DISTINCT session_id) FILTER (WHERE event_type = 'purchase') AS purchase_sessions,
-        count(DISTINCT order_id) FILTER (WHERE event_type = 'purchase') AS paid_orders
-    FROM shop.events
-    GROUP BY (event_time AT TIME ZONE 'UTC')::date, currency
 )
 SELECT
     totals.*,
@@ -35,13 +22,13 @@ SELECT
     round(totals.revenue / nullif(people.paid_orders, 0), 2) AS average_order_value,
     round(people.purchase_sessions::numeric / nullif(people.sessions, 0), 4) AS conversion_rate
 FROM totals
--- Rollups outlive the events. A day of which retention has taken some events has no distinct counts any more, rather than
--- wrong ones; until then both sides agree, since one transaction writes them.
-LEFT JOIN people
+-- Nobody can say any more whether an event that comes after retention took its day is of a session that was counted. Such
+-- a day has no distinct counts, rather than wrong ones.
+LEFT JOIN shop.fact_days AS people
     ON people.day = totals.day AND people.currency = totals.currency AND people.events = totals.events;
 
 COMMENT ON MATERIALIZED VIEW shop.mart_daily_kpis IS
-    'Daily key figures per currency. Additive ones are kept for ever; those that need the events are NULL after retention took them.';
+    'Daily key figures per currency, kept for ever. Distinct counts are NULL for a day with events that came after retention took the day.';
 COMMENT ON COLUMN shop.mart_daily_kpis.sessions IS
     'Sessions with an event on the day in the currency; one that spans midnight or two currencies counts in each.';
 COMMENT ON COLUMN shop.mart_daily_kpis.paid_orders IS 'Distinct orders with a purchase.';

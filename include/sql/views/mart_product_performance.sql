@@ -1,28 +1,10 @@
--- depends on: events
+-- depends on: fact_products
 -- Grain: one row a product and currency, over the events that retention keeps.
 CREATE MATERIALIZED VIEW shop.mart_product_performance AS
-WITH variants AS (
-    SELECT
-        product_id,
-        currency,
-        product_name,
-        category,
-        brand,
-        max(event_time) AS last_event_at,
-        count(*) FILTER (WHERE event_type = 'view') AS views,
-        count(*) FILTER (WHERE event_type = 'add_to_wishlist') AS wishlist_adds,
-        count(*) FILTER (WHERE event_type = 'add_to_cart') AS cart_adds,
-        count(*) FILTER (WHERE event_type = 'order') AS orders,
-        count(*) FILTER (WHERE event_type = 'purchase') AS purchases,
-        coalesce(sum(quantity) FILTER (WHERE event_type = 'purchase'), 0) AS units,
-        coalesce(sum(unit_price * quantity) FILTER (WHERE event_type = 'purchase'), 0) AS revenue
-    FROM shop.events
-    GROUP BY product_id, currency, product_name, category, brand
-),
--- A product that was renamed or moved shows what its newest event called it, in every currency alike.
-names AS (
+WITH names AS (
+    -- A product that was renamed or moved shows what its newest event called it, in every currency alike.
     SELECT DISTINCT ON (product_id) product_id, product_name, category, brand
-    FROM variants
+    FROM shop.fact_products
     ORDER BY product_id, last_event_at DESC, product_name, category, brand
 )
 SELECT
@@ -40,7 +22,7 @@ SELECT
     sum(variants.revenue)::numeric(18, 2) AS revenue,
     round(sum(variants.purchases) / nullif(sum(variants.views), 0), 4) AS purchases_per_view,
     max(variants.last_event_at) AS last_event_at
-FROM variants
+FROM shop.fact_products AS variants
 INNER JOIN names USING (product_id)
 GROUP BY variants.product_id, variants.currency, names.product_name, names.category, names.brand;
 

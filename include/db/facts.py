@@ -1,0 +1,128 @@
+"""Facts: sessions, customers, orders and products, kept up to date by the events that are new.
+
+The materialized views read these instead of the events: what a refresh costs follows what came since the last one.
+Every step takes the events of whole batches and moves ``shop.facts_progress`` in the same transaction, so nothing is
+counted twice or left out. Batches commit in the order of their ids, since one driver at a time holds the writer epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from include.db.connect import connect, one_row, transaction
+from include.db.queries import load_queries
+
+# Bounds the memory and the time of one transaction.
+MAX_EVENTS_PER_STEP = 1_000_000
+
+_ADDED = ("sessions", "visits", "shoppers", "day_orders", "events", "customers", "users", "products")
+_AUDITED = ("sessions", "visits", "shoppers", "orders", "users", "products", "funnel", "days", "customers")
+_FORGOTTEN = ("visits", "sessions", "shoppers", "day_orders", "users", "products")
+_SQL = load_queries("facts")
+_AUDIT = load_queries("fact_audit")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One transaction: how many batches and events it added to the facts, and the seconds that it took."""
+
+    batches: int
+    events: int
+    seconds: float
+
+
+def advance_facts(ops_dsn: str, *, max_events: int = MAX_EVENTS_PER_STEP, timeout_seconds: float = 0) -> list[Step]:
+    """Add the events of all batches that are new.
+
+    Parameters
+    ----------
+    ops_dsn:
+        A connection as role ops.
+    max_events:
+        About so many go into one transaction.
+    timeout_seconds:
+        The longest that a statement may take, seconds; 0 sets no limit.
+    """
+    return list(_steps(ops_dsn, max_events, timeout_seconds))
+
+
+def _steps(ops_dsn: str, max_events: int, timeout_seconds: float) -> Iterator[Step]:
+    while True:
+        start = time.monotonic()
+        with transaction(ops_dsn) as cursor:
+            cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
+            cursor.execute(_SQL["lock_progress"])
+            (after,) = one_row(cursor)
+            cursor.execute(_SQL["next_batches"], {"after": after, "max_events": max_events})
+            following = cursor.fetchone()
+            if following is None:
+                return
+            up_to, since, events, batches = following
+            cursor.execute(_SQL["fresh"], {"after": after, "up_to": up_to, "since": since})
+            cursor.execute(_SQL["analyze_fresh"])
+            for fact in _ADDED:
+                cursor.execute(_SQL[f"add_{fact}"])
+            cursor.execute(_SQL["save_progress"], {"up_to": up_to})
+        yield Step(batches, events, time.monotonic() - start)
+
+
+def audit_facts(dsn: str, *, timeout_seconds: float = 0) -> dict[str, int]:
+    """Work the facts out anew, from the events and then the sums from those, and compare.
+
+    Reads every event that retention keeps. What began up to the last day that retention has reached into is left out.
+
+    Parameters
+    ----------
+    dsn:
+        A connection with read access (role ops or quality).
+    timeout_seconds:
+        The longest that a statement may take, seconds; 0 sets no limit.
+
+    Returns
+    -------
+    dict
+        The number of rows that differ, by fact: 0 for all of them is what it must be.
+    """
+    connection = connect(dsn)
+    try:
+        # One snapshot for all comparisons.
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_AUDIT["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
+            cursor.execute(_AUDIT["scope"])
+            batch_id, after = one_row(cursor)
+            differing = {}
+            for fact in _AUDITED:
+                cursor.execute(_AUDIT[fact], {"batch_id": batch_id, "after": after})
+                differing[fact] = int(one_row(cursor)[0])
+    finally:
+        connection.close()
+    return differing
+
+
+def forget_retired(owner_dsn: str) -> list[date]:
+    """Remove the facts of people and sessions of which retention has taken all events; daily sums stay.
+
+    Returns
+    -------
+    list of datetime.date
+        The days, by the time inside ``event_id``.
+    """
+    with transaction(owner_dsn) as cursor:
+        # Nothing may be added meanwhile to what is being taken away.
+        cursor.execute(_SQL["lock_progress"])
+        days = _days_without_events(cursor)
+        if days:
+            cursor.execute(_SQL["close_days"], {"id_days": days})
+            for fact in _FORGOTTEN:
+                cursor.execute(_SQL[f"forget_{fact}"], {"id_days": days})
+    return days
+
+
+def _days_without_events(cursor: Any) -> list[date]:
+    cursor.execute(_SQL["days_without_events"])
+    return [day for (day,) in cursor.fetchall()]

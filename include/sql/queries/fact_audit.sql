@@ -1,0 +1,176 @@
+-- name: limit_time
+-- For this transaction.
+SELECT set_config('statement_timeout', %(milliseconds)s, true);
+
+-- name: scope
+-- The newest batch in the facts, and the last day that retention has reached into: what began up to then may have lost
+-- events that the facts still count.
+SELECT
+    progress.batch_id,
+    (SELECT coalesce(max(day), DATE '1969-12-31') FROM shop.fact_days WHERE is_closed)
+FROM shop.facts_progress AS progress;
+
+-- name: sessions
+SELECT count(*)
+FROM (
+    SELECT
+        session_id,
+        max((uuid_extract_timestamp(event_id) AT TIME ZONE 'UTC')::date) AS id_day,
+        min(event_time) AS first_event_at,
+        min(channel) AS channel,
+        min(device) AS device,
+        max(CASE event_type WHEN 'purchase' THEN 4 WHEN 'order' THEN 3 WHEN 'add_to_cart' THEN 2 WHEN 'view' THEN 1 ELSE 0 END)::smallint AS stage
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s
+    GROUP BY session_id
+) AS found
+FULL JOIN shop.fact_sessions AS kept USING (session_id)
+-- Where the beginning of a session is gone, only the fact still knows when that was.
+WHERE coalesce(kept.first_event_at, found.first_event_at) AT TIME ZONE 'UTC' >= %(after)s::date + 1
+    AND (found.id_day, found.first_event_at, found.channel, found.device, found.stage)
+    IS DISTINCT FROM (kept.id_day, kept.first_event_at, kept.channel, kept.device, kept.stage);
+
+-- name: visits
+SELECT count(*)
+FROM (
+    SELECT
+        (event_time AT TIME ZONE 'UTC')::date AS day,
+        currency,
+        session_id,
+        max((uuid_extract_timestamp(event_id) AT TIME ZONE 'UTC')::date) AS id_day,
+        bool_or(event_type = 'purchase') AS has_purchase
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s AND event_time AT TIME ZONE 'UTC' >= %(after)s::date + 1
+    GROUP BY (event_time AT TIME ZONE 'UTC')::date, currency, session_id
+) AS found
+FULL JOIN (SELECT * FROM shop.fact_visits WHERE day > %(after)s) AS kept USING (day, currency, session_id)
+WHERE (found.id_day, found.has_purchase) IS DISTINCT FROM (kept.id_day, kept.has_purchase);
+
+-- name: shoppers
+SELECT count(*)
+FROM (
+    SELECT
+        (event_time AT TIME ZONE 'UTC')::date AS day,
+        currency,
+        user_id,
+        max((uuid_extract_timestamp(event_id) AT TIME ZONE 'UTC')::date) AS id_day,
+        count(*) FILTER (WHERE event_type = 'purchase') AS purchases,
+        coalesce(sum(quantity) FILTER (WHERE event_type = 'purchase'), 0) AS units,
+        coalesce(sum(unit_price * quantity) FILTER (WHERE event_type = 'purchase'), 0) AS revenue,
+        min(event_time) FILTER (WHERE event_type = 'purchase') AS first_purchase_at,
+        max(event_time) FILTER (WHERE event_type = 'purchase') AS last_purchase_at
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s AND event_time AT TIME ZONE 'UTC' >= %(after)s::date + 1
+    GROUP BY (event_time AT TIME ZONE 'UTC')::date, currency, user_id
+) AS found
+FULL JOIN (SELECT * FROM shop.fact_shoppers WHERE day > %(after)s) AS kept USING (day, currency, user_id)
+WHERE (found.id_day, found.purchases, found.units, found.revenue, found.first_purchase_at, found.last_purchase_at)
+    IS DISTINCT FROM (kept.id_day, kept.purchases, kept.units, kept.revenue, kept.first_purchase_at, kept.last_purchase_at);
+
+-- name: orders
+SELECT count(*)
+FROM (
+    SELECT DISTINCT (event_time AT TIME ZONE 'UTC')::date AS day, currency, order_id
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s AND event_type = 'purchase' AND event_time AT TIME ZONE 'UTC' >= %(after)s::date + 1
+) AS found
+FULL JOIN (SELECT * FROM shop.fact_day_orders WHERE day > %(after)s) AS kept USING (day, currency, order_id)
+WHERE found.order_id IS NULL OR kept.order_id IS NULL;
+
+-- name: users
+SELECT count(*)
+FROM (
+    SELECT DISTINCT ON (user_id) user_id, customer_segment, event_time AS seen_at
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s AND event_time AT TIME ZONE 'UTC' >= %(after)s::date + 1
+    ORDER BY user_id, event_time DESC, customer_segment
+) AS found
+FULL JOIN (
+    SELECT * FROM shop.fact_users WHERE seen_at AT TIME ZONE 'UTC' >= %(after)s::date + 1
+) AS kept USING (user_id)
+WHERE (found.customer_segment, found.seen_at) IS DISTINCT FROM (kept.customer_segment, kept.seen_at);
+
+-- name: products
+SELECT count(*)
+FROM (
+    SELECT
+        (uuid_extract_timestamp(event_id) AT TIME ZONE 'UTC')::date AS id_day,
+        product_id,
+        currency,
+        product_name,
+        category,
+        brand,
+        count(*) FILTER (WHERE event_type = 'view') AS views,
+        count(*) FILTER (WHERE event_type = 'add_to_wishlist') AS wishlist_adds,
+        count(*) FILTER (WHERE event_type = 'add_to_cart') AS cart_adds,
+        count(*) FILTER (WHERE event_type = 'order') AS orders,
+        count(*) FILTER (WHERE event_type = 'purchase') AS purchases,
+        coalesce(sum(quantity) FILTER (WHERE event_type = 'purchase'), 0) AS units,
+        coalesce(sum(unit_price * quantity) FILTER (WHERE event_type = 'purchase'), 0) AS revenue,
+        max(event_time) AS last_event_at
+    FROM shop.events
+    WHERE batch_id <= %(batch_id)s AND event_id >= shop.first_event_id((%(after)s::date + 1)::timestamp AT TIME ZONE 'UTC')
+    GROUP BY (uuid_extract_timestamp(event_id) AT TIME ZONE 'UTC')::date, product_id, currency, product_name, category, brand
+) AS found
+FULL JOIN (SELECT * FROM shop.fact_products WHERE id_day > %(after)s) AS kept
+    USING (id_day, product_id, currency, product_name, category, brand)
+WHERE (found.views, found.wishlist_adds, found.cart_adds, found.orders, found.purchases, found.units, found.revenue, found.last_event_at)
+    IS DISTINCT FROM
+    (kept.views, kept.wishlist_adds, kept.cart_adds, kept.orders, kept.purchases, kept.units, kept.revenue, kept.last_event_at);
+
+-- name: funnel
+-- The sums against the sessions that they sum up.
+SELECT count(*)
+FROM (
+    SELECT (first_event_at AT TIME ZONE 'UTC')::date AS day, channel, device, stage, count(*) AS sessions
+    FROM shop.fact_sessions
+    WHERE first_event_at AT TIME ZONE 'UTC' >= %(after)s::date + 1
+    GROUP BY (first_event_at AT TIME ZONE 'UTC')::date, channel, device, stage
+) AS found
+FULL JOIN (SELECT * FROM shop.fact_funnel WHERE day > %(after)s AND sessions <> 0) AS kept
+    USING (day, channel, device, stage)
+WHERE found.sessions IS DISTINCT FROM kept.sessions;
+
+-- name: days
+SELECT count(*)
+FROM shop.fact_days AS kept
+LEFT JOIN LATERAL (
+    SELECT count(*) AS sessions, count(*) FILTER (WHERE has_purchase) AS purchase_sessions
+    FROM shop.fact_visits
+    WHERE fact_visits.day = kept.day AND fact_visits.currency = kept.currency
+) AS visits ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS customers, count(*) FILTER (WHERE purchases > 0) AS buyers
+    FROM shop.fact_shoppers
+    WHERE fact_shoppers.day = kept.day AND fact_shoppers.currency = kept.currency
+) AS shoppers ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS paid_orders
+    FROM shop.fact_day_orders
+    WHERE fact_day_orders.day = kept.day AND fact_day_orders.currency = kept.currency
+) AS orders ON true
+WHERE NOT kept.is_closed
+    AND (kept.sessions, kept.purchase_sessions, kept.customers, kept.buyers, kept.paid_orders) IS DISTINCT FROM
+    (visits.sessions, visits.purchase_sessions, shoppers.customers, shoppers.buyers, orders.paid_orders);
+
+-- name: customers
+SELECT count(*)
+FROM (
+    SELECT
+        user_id,
+        currency,
+        sum(units) AS units,
+        sum(revenue) AS revenue,
+        min(first_purchase_at) AS first_purchase_at,
+        max(last_purchase_at) AS last_purchase_at,
+        (
+            SELECT count(*) FROM shop.fact_customer_orders AS orders
+            WHERE orders.user_id = fact_shoppers.user_id AND orders.currency = fact_shoppers.currency
+        ) AS orders
+    FROM shop.fact_shoppers
+    WHERE purchases > 0
+    GROUP BY user_id, currency
+) AS found
+FULL JOIN shop.fact_customers AS kept USING (user_id, currency)
+WHERE (found.orders, found.units, found.revenue, found.first_purchase_at, found.last_purchase_at) IS DISTINCT FROM
+    (kept.orders, kept.units, kept.revenue, kept.first_purchase_at, kept.last_purchase_at);
