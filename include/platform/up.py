@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -96,6 +97,7 @@ class Startup:
         check_machine(self.settings)
         if self.was_down:
             self._sweep()
+            self._forget_drivers()
             check_ports(self.settings)
             with self.report.step("Java") as step:
                 step.text = f"Java {prepare_java(self.settings)}"
@@ -124,6 +126,10 @@ class Startup:
         if orphans:
             self.report.note(f"{len(orphans)} processes of an earlier run had lost their supervisor and are ended")
             end_processes(orphans, patience_seconds=10)
+
+    def _forget_drivers(self) -> None:
+        """Nothing runs that the Spark master could find again: it would wait for the dead, and miss who registers."""
+        shutil.rmtree(self.settings.root / "spark" / "recovery", ignore_errors=True)
 
     def _tell_what_runs(self) -> None:
         """Say it, and go on with the settings that it was started with."""

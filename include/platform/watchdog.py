@@ -1,7 +1,8 @@
-"""Restarts a program of Airflow that runs but has stopped working, and says so: Airflow cannot report its own death.
+"""Restarts a program that runs but has stopped working, and says so: Airflow cannot report its own death.
 
 The supervisor restarts what ends. But a scheduler that lost its database leaves its loop and then waits for its tasks,
-one of which, the stream, never ends: it runs, schedules nothing, and no DAG is left to notice. Its own heartbeats do.
+one of which, the stream, never ends: it runs, schedules nothing, and no DAG is left to notice. Its heartbeats do. And a
+Spark worker can be forgotten by its master, which then has nobody to start a driver.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 
 from include.alerts import Alert, record
 from include.errors import PlatformError
-from include.platform.rest import COMPONENTS, AirflowApi
+from include.platform.rest import AirflowApi
+from include.platform.spark import has_lost_its_workers
 from include.platform.supervisor import Supervisor
 from include.settings import Settings
 
@@ -32,17 +34,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Watchdog:
-    """Judges Airflow's components by what its health endpoint says of them.
+    """Judges programs by what others say of them.
 
     Parameters
     ----------
-    api, supervisor:
+    find_ill:
+        The names of the programs that do not work, whether they run or not.
+    supervisor:
         Of the instance.
     tell:
         Records an alert.
     """
 
-    api: AirflowApi
+    find_ill: Callable[[], set[str]]
     supervisor: Supervisor
     tell: Callable[[Alert], None]
     _ill_since: dict[str, float] = field(default_factory=dict)
@@ -55,12 +59,7 @@ class Watchdog:
         now:
             Seconds of a clock that only goes forward.
         """
-        unhealthy = self.api.unhealthy()
-        if _DATABASE in unhealthy:
-            # None of them can work without it, and none is to blame.
-            unhealthy = []
-        ill = {component.replace("_", "-") for component in unhealthy}
-        self._ill_since = {name: self._ill_since.get(name, now) for name in ill}
+        self._ill_since = {name: self._ill_since.get(name, now) for name in self.find_ill()}
         restarted = []
         for name, since in self._ill_since.items():
             state = self.supervisor.states().get(name)
@@ -75,13 +74,21 @@ class Watchdog:
     def _restart(self, name: str, seconds: float) -> None:
         # Not asked to end: it would end its tasks, too. Its next life picks them up.
         self.supervisor.kill_program(name)
-        title = f"Airflow's {name} ran, but did not work, and was restarted"
+        title = f"{name} ran, but did not work, and was restarted"
         detail = (
-            f"Its health was not good for {seconds:.0f} s, though its process ran. What it ran into is at the end of "
+            f"It did not do its part for {seconds:.0f} s, though its process ran. What it ran into is at the end of "
             f"`make logs NAME={name}`. Tasks that were under way are taken up again."
         )
         _log.warning("%s. %s", title, detail)
         self.tell(Alert("critical", SOURCE, title, detail))
+
+
+def ill_programs(api: AirflowApi, settings: Settings) -> set[str]:
+    """What Airflow's health endpoint calls unhealthy, and a Spark worker that its master does not know."""
+    unhealthy = api.unhealthy()
+    # Without their database none of them can work, and none is to blame.
+    ill = set() if _DATABASE in unhealthy else {component.replace("_", "-") for component in unhealthy}
+    return ill | ({"spark-worker"} if has_lost_its_workers(settings) else set())
 
 
 def main() -> None:
@@ -95,8 +102,8 @@ def main() -> None:
         except PlatformError as error:
             _log.error("the alert cannot be recorded: %s", error)
 
-    watchdog = Watchdog(AirflowApi(settings), Supervisor(settings), tell)
-    _log.info("watching %s", ", ".join(COMPONENTS))
+    api = AirflowApi(settings)
+    watchdog = Watchdog(lambda: ill_programs(api, settings), Supervisor(settings), tell)
     while True:
         time.sleep(LOOK_SECONDS)
         try:

@@ -8,12 +8,14 @@ import pytest
 
 from include.alerts import Alert
 from include.platform.supervisor import ProgramState
-from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Watchdog
+from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Watchdog, ill_programs
+from include.settings import Settings
+from tests.support.sockets import free_ports
 
 
 @dataclass
 class Airflow:
-    """What the health endpoint says, and how long each program has been up."""
+    """What is said of the programs, and how long each has been up."""
 
     ill: list[str] = field(default_factory=list)
     uptime_seconds: int = 1000
@@ -24,7 +26,7 @@ class Airflow:
         return self.ill
 
     def states(self) -> dict[str, ProgramState]:
-        names = ("api-server", "scheduler", "dag-processor", "triggerer")
+        names = ("api-server", "scheduler", "dag-processor", "triggerer", "spark-worker")
         return {name: ProgramState(name, self.state, 1, self.uptime_seconds, "") for name in names}
 
     def kill_program(self, name: str) -> None:
@@ -40,7 +42,12 @@ class Watched:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.watchdog = Watchdog(self.airflow, self.airflow, self.alerts.append)  # type: ignore[arg-type]
+        settings = Settings(spark_master_ui_port=free_ports(1)[0])
+        self.watchdog = Watchdog(
+            lambda: ill_programs(self.airflow, settings),  # type: ignore[arg-type]
+            self.airflow,  # type: ignore[arg-type]
+            self.alerts.append,
+        )
 
     def look(self, seconds: float) -> None:
         until = self.now + seconds
@@ -64,7 +71,7 @@ def test_what_stays_ill_is_killed_once_and_told(watched: Watched, component: str
     assert watched.airflow.killed == [name]
     (alert,) = watched.alerts
     assert (alert.severity, alert.source) == ("critical", "watchdog")
-    assert alert.title == f"Airflow's {name} ran, but did not work, and was restarted"
+    assert alert.title == f"{name} ran, but did not work, and was restarted"
     assert f"make logs NAME={name}" in alert.detail
     watched.airflow.uptime_seconds = 0
     watched.look(10 * PATIENCE_SECONDS)
@@ -92,3 +99,9 @@ def test_what_stops_or_starts_is_left_to_the_supervisor(watched: Watched, state:
     watched.airflow.state, watched.airflow.uptime_seconds = state, uptime
     watched.look(10 * PATIENCE_SECONDS)
     assert watched.airflow.killed == []
+
+
+def test_a_worker_that_its_master_has_forgotten_is_killed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.platform.watchdog.has_lost_its_workers", lambda settings: True)
+    watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
+    assert watched.airflow.killed == ["spark-worker"]
