@@ -16,7 +16,15 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
-DAGS = ("check_quality", "generate_events", "maintain_partitions", "refresh_views", "stream_events", "watch_stream")
+DAGS = (
+    "audit_facts",
+    "check_quality",
+    "generate_events",
+    "maintain_partitions",
+    "refresh_views",
+    "stream_events",
+    "watch_stream",
+)
 # None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
 ARGUMENTS = ["--disable-background-networking", "--disable-gpu", "--no-first-run"]
 PAGE_MS = 60_000

@@ -89,7 +89,7 @@ def test_second_up_finds_everything_running(platform: Platform) -> None:
     began = time.monotonic()
     output = platform.up()
     assert time.monotonic() - began < 30
-    assert "7 processes run already" in output
+    assert "8 processes run already" in output
     assert {process["name"]: process["pid"] for process in platform.status()["processes"]} == before
 
 

@@ -39,12 +39,12 @@ def temporary_home() -> Iterator[Path]:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Settings]:
-    """A cluster with all roles and a migrated template database; nothing is flushed to disk."""
+def running_cluster(is_durable: bool = False) -> Iterator[Settings]:
+    """A cluster with all roles and a migrated template database; nothing is flushed to disk unless it is durable."""
     with temporary_home() as home:
         settings = Settings(home=home)
         postgres.let_server_through(settings)
-        postgres.initialize(settings, is_durable=False)
+        postgres.initialize(settings, is_durable=is_durable)
         with _running_server(settings, home / "postgres.log"):
             postgres.provision(settings)
             postgres.ensure_database(settings, _TEMPLATE, owner="shop_owner")
