@@ -50,6 +50,7 @@ def build_session(settings: Settings) -> SparkSession:
         .config("spark.python.authenticate.socketTimeout", "120s")
         .config("spark.sql.streaming.numRecentProgressUpdates", "10")
         .config("spark.sql.streaming.minBatchesToRetain", "10")
+        # A task's result comes with its status, not as a block that the driver has to fetch and to drop.
         .config("spark.task.maxDirectResultSize", "64m")
         .config("spark.ui.port", str(settings.ports["spark-driver-ui"]))
         .config("spark.ui.retainedJobs", "100")

@@ -72,10 +72,6 @@ class Fields:
         self.read_at_us = read_at_us
         self._lengths: dict[str, NDArray[np.int32]] = {}
 
-    def text(self, name: str) -> pa.StringArray:
-        """A field as it stands in the file."""
-        return self._texts[name]
-
     def lengths(self, name: str) -> NDArray[np.int32]:
         """Bytes of a field; 0 for an absent one."""
         if name not in self._lengths:

@@ -9,7 +9,10 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from include.db.queries import load_queries
 from include.errors import PlatformError
+
+_SQL = load_queries("connect")
 
 
 def connect(dsn: str, *, autocommit: bool = False, **options: Any) -> Connection:
@@ -49,6 +52,11 @@ def transaction(dsn: str, **options: Any) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+def limit_time(cursor: Any, seconds: float) -> None:
+    """Let no further statement of this transaction take longer than some seconds; 0 sets no limit."""
+    cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(seconds * 1000))})
 
 
 def one_row(cursor: Any) -> tuple[Any, ...]:

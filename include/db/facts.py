@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from include.db.connect import connect, one_row, transaction
+from include.db.connect import connect, limit_time, one_row, transaction
 from include.db.queries import load_queries
 
 # Bounds the memory and the time of one transaction.
@@ -54,7 +54,7 @@ def _steps(ops_dsn: str, max_events: int, timeout_seconds: float) -> Iterator[St
     while True:
         start = time.monotonic()
         with transaction(ops_dsn) as cursor:
-            cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
+            limit_time(cursor, timeout_seconds)
             cursor.execute(_SQL["lock_progress"])
             (after,) = one_row(cursor)
             cursor.execute(_SQL["next_batches"], {"after": after, "max_events": max_events})
@@ -92,7 +92,7 @@ def audit_facts(dsn: str, *, timeout_seconds: float = 0) -> dict[str, int]:
         # One snapshot for all comparisons.
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with connection, connection.cursor() as cursor:
-            cursor.execute(_AUDIT["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
+            limit_time(cursor, timeout_seconds)
             cursor.execute(_AUDIT["scope"])
             batch_id, after = one_row(cursor)
             differing = {}

@@ -23,7 +23,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from include.db.connect import one_row, transaction
+from include.db.connect import limit_time, one_row, transaction
 from include.db.facts import advance_facts
 from include.db.queries import SQL_DIR, load_queries
 from include.errors import MigrationError, ShopstreamError
@@ -202,7 +202,7 @@ def refresh_view(ops_dsn: str, name: str, *, timeout_seconds: float = 0) -> Refr
     try:
         advance_facts(ops_dsn, timeout_seconds=timeout_seconds)
         with transaction(ops_dsn) as cursor:
-            cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(timeout_seconds * 1000))})
+            limit_time(cursor, timeout_seconds)
             start = time.monotonic()
             cursor.execute(_compose("refresh" if before["is_populated"] else "populate", name))
             seconds = time.monotonic() - start

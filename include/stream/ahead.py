@@ -25,7 +25,7 @@ def ahead(items: Iterator[Item], *, by: int = 1) -> Iterator[Iterator[Item]]:
     An error of the iterator is raised in its place. When the consumer leaves early, the iterator is abandoned after the
     item that it is working on, and closed if it is a generator.
     """
-    # One place more than items: the end never waits.
+    # The semaphore bounds it, so that the end never waits for a place.
     made: queue.Queue[Item | _End[Item]] = queue.Queue()
     room = threading.Semaphore(by)
     is_abandoned = threading.Event()

@@ -24,7 +24,7 @@ class Duplicates:
     Parameters
     ----------
     cursor:
-        In the transaction that will store the events, before it stores any; the caller is the only writer.
+        Of the only writer, but not in the transaction that stores the events: what it sees stands still meanwhile.
     """
 
     def __init__(self, cursor: Any) -> None:

@@ -12,20 +12,16 @@ from numpy.typing import NDArray
 
 from include.contract import COLUMN_NAMES, RULES
 from include.contract.fields import ARROW_TYPES, Fields
+from include.stream.csv_reader import READER_SCHEMA
 
 BROKEN_RULES = "broken_rules"
 
 _FLAGS = {rule.code: 1 << bit for bit, rule in enumerate(RULES)}
-_BEFORE = ("file_id", "line", "is_footer", "row_error", "detail", "extra")
+_BEFORE = [field for field in READER_SCHEMA if field.name not in COLUMN_NAMES]
 
 JUDGED_SCHEMA = pa.schema(
     [
-        pa.field("file_id", pa.int64()),
-        pa.field("line", pa.int64()),
-        pa.field("is_footer", pa.bool_()),
-        pa.field("row_error", pa.string()),
-        pa.field("detail", pa.string()),
-        pa.field("extra", pa.string()),
+        *_BEFORE,
         *(pa.field(name, ARROW_TYPES[name]) for name in COLUMN_NAMES),
         pa.field(BROKEN_RULES, pa.int64()),
     ]
@@ -62,7 +58,7 @@ def _judged(batch: pa.RecordBatch) -> pa.RecordBatch:
         flags = _broken_rules(fields, size)
         columns = [fields.typed(name) for name in COLUMN_NAMES]
     return pa.RecordBatch.from_arrays(
-        [*(batch[name] for name in _BEFORE), *columns, pa.array(flags)], schema=JUDGED_SCHEMA
+        [*(batch[field.name] for field in _BEFORE), *columns, pa.array(flags)], schema=JUDGED_SCHEMA
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,11 +16,7 @@ from psycopg2.extras import execute_values
 
 from include.db import load_queries, one_row
 from include.stream.alarms import raise_other_content, raise_quarantined
-from include.stream.batch import (
-    Footer,
-    reasons_of,
-    rollup_rows,
-)
+from include.stream.batch import Footer, reasons_of, rollup_rows
 from include.stream.conflicts import record_conflicts
 from include.stream.copy import copy_rows, copy_text
 from include.stream.judge import BROKEN_RULES
@@ -31,7 +26,6 @@ from include.stream.prepare import Prepared
 from include.stream.raw_lines import raw_lines
 
 _SQL = load_queries("sink")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

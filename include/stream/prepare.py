@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -130,5 +129,5 @@ class Preparer:
             event_days(accepted),
             minute_sums(accepted),
             event_time_range(accepted),
-            Counter(warnings_of(accepted)),
+            warnings_of(accepted),
         )

@@ -1,7 +1,3 @@
--- name: limit_time
--- For this transaction.
-SELECT set_config('statement_timeout', %(milliseconds)s, true);
-
 -- name: scope
 -- The newest batch in the facts, and the last day that retention has reached into: what began up to then may have lost
 -- events that the facts still count.

@@ -1,7 +1,3 @@
--- name: limit_time
--- For this transaction.
-SELECT set_config('statement_timeout', %(milliseconds)s, true);
-
 -- name: lock_progress
 -- One at a time, to the end of the transaction; the newest batch that is in the facts.
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;

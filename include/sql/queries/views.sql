@@ -31,10 +31,6 @@ ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = cloc
 -- name: forget
 DELETE FROM public.schema_views WHERE name = ANY (%(names)s);
 
--- name: limit_time
--- For this transaction.
-SELECT set_config('statement_timeout', %(milliseconds)s, true);
-
 -- name: before_refresh
 -- Read before the refresh takes its snapshot: batches commit one after the other, so it contains at least these.
 SELECT

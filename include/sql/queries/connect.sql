@@ -1,0 +1,3 @@
+-- name: limit_time
+-- For this transaction.
+SELECT set_config('statement_timeout', %(milliseconds)s, true);
