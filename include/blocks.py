@@ -1,0 +1,28 @@
+"""Generated blocks within pages that are written by hand: what is between two markers."""
+
+from __future__ import annotations
+
+
+def replace_block(page: str, begin: str, end: str, block: str) -> str:
+    """The page with the block between the markers made anew.
+
+    Parameters
+    ----------
+    page:
+        The text of the page.
+    begin, end:
+        The markers, a line each, without the line end; each is in the page once.
+    block:
+        What comes between them.
+
+    Raises
+    ------
+    ValueError
+        When the page lacks a marker.
+    """
+    before, found, rest = page.partition(f"{begin}\n")
+    _, found_end, after = rest.partition(f"{end}\n")
+    if not found or not found_end:
+        missing = end if found else begin
+        raise ValueError(f"the page lacks the line {missing!r}: put both markers where the block belongs")
+    return f"{before}{begin}\n\n{block.strip()}\n\n{end}\n{after}"

@@ -1,0 +1,107 @@
+"""A measured figure: its values by round, the reference's, and what was to be reached."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A bound for the median of the values or of the ratios."""
+
+    of: Literal["value", "ratio"]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def holds(self, figure: Figure) -> bool:
+        """Whether the figure is within the bound."""
+        found = figure.value if self.of == "value" else figure.ratio
+        if found is None:
+            return False
+        return (self.at_least is None or found >= self.at_least) and (self.at_most is None or found <= self.at_most)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one thing took, or how fast it was.
+
+    Parameters
+    ----------
+    name:
+        Unique among all figures; it is how the guard finds the one to compare with.
+    title, unit:
+        For the reader.
+    values:
+        One a round.
+    reference:
+        What ``references`` are, in words.
+    references:
+        In the same unit, one a round, or a single one for all.
+    reach:
+        What was to be reached, if anything.
+    is_better:
+        Which way is good.
+    """
+
+    name: str
+    title: str
+    unit: str
+    values: Sequence[float]
+    reference: str = ""
+    references: Sequence[float] = ()
+    reach: Reach | None = None
+    is_better: Literal["more", "less"] = "less"
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Value by reference, of each round; empty without a reference."""
+        if len(self.references) == len(self.values):
+            return [value / reference for value, reference in zip(self.values, self.references, strict=True)]
+        if len(self.references) == 1:
+            return [value / self.references[0] for value in self.values]
+        if self.references:
+            return [self.value / statistics.median(self.references)]
+        return []
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios; None without a reference."""
+        return statistics.median(self.ratios) if self.references else None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Something that is worth a line: ``y`` over ``x``, both as long."""
+
+    name: str
+    title: str
+    x_title: str
+    y_title: str
+    x: Sequence[float | str]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one benchmark found."""
+
+    figures: list[Figure] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured([*self.figures, *other.figures], [*self.series, *other.series])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of all values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * share // 1))
+    return ordered[int(rank) - 1]
