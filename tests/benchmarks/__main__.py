@@ -24,7 +24,7 @@ from tests.benchmarks.peers import jdbc, pathway
 from tests.benchmarks.report import write_report
 from tests.benchmarks.results import read_results, with_measured, write_results
 from tests.benchmarks.sizes import FULL, QUICK, Sizes
-from tests.chaos.instance import Instance
+from tests.chaos.instance import FEED, Instance
 from tests.support.platform import Platform
 
 RESULTS = REPOSITORY / "docs" / "performance.json"
@@ -108,7 +108,7 @@ def _bench(sizes: Sizes) -> Iterator[Bench]:
     try:
         returned, first_event = start.start(instance)
         bench.say(f"up after {returned:.1f} s, the first event after {first_event:.1f} s")
-        instance.silence_own_feed()
+        instance.silence(FEED)
         (home / "bench").mkdir()
         bench.make_copy_database()
         bench.settle()

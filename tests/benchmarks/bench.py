@@ -191,9 +191,7 @@ class Bench:
     def without_schedules(self, *dag_ids: str) -> Iterator[None]:
         """Meanwhile the DAGs start no run: theirs would fall on one side or on the other by chance."""
         for dag_id in dag_ids:
-            self.instance.api.set_paused(dag_id, True)
-        for dag_id in dag_ids:
-            self.instance.wait_until_silent(dag_id, seconds=300)
+            self.instance.silence(dag_id)
         try:
             yield
         finally:

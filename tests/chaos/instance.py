@@ -246,17 +246,13 @@ class Instance:
 
     # Calm -----------------------------------------------------------------------------------------------------------
 
-    def silence_own_feed(self) -> None:
-        """Pause the scheduled feed and end what it is doing; its files are whole."""
+    def silence(self, dag_id: str) -> None:
+        """Pause a DAG and end what it is doing: a paused DAG's runs would neither go on nor end."""
         api = self.api
-        api.set_paused(FEED, True)
-        for run_id in api.active_runs(FEED):
-            api.end_run(FEED, run_id, "Ended by a harness that brings a feed of its own.")
-        self.wait_until_silent(FEED, seconds=60)
-
-    def wait_until_silent(self, dag_id: str, *, seconds: float) -> None:
-        """Wait until no run of a DAG is queued or under way."""
-        wait_for(lambda: not self.api.active_runs(dag_id), seconds=seconds, what=f"{dag_id} to be silent")
+        api.set_paused(dag_id, True)
+        for run_id in api.active_runs(dag_id):
+            api.end_run(dag_id, run_id, "Ended by a harness that wants the instance for itself.")
+        wait_for(lambda: not api.active_runs(dag_id), seconds=60, what=f"{dag_id} to be silent")
 
     def unrest(self, *, with_airflow: bool) -> str:
         """What is not yet as it should be, in words; empty when all is well."""

@@ -9,7 +9,7 @@ from random import Random
 from tests.chaos.faults import Fault
 from tests.chaos.feed import Feed
 from tests.chaos.injection import Injection, inject
-from tests.chaos.instance import Instance
+from tests.chaos.instance import FEED, Instance
 from tests.chaos.invariants import check, drain, totals
 from tests.chaos.journal import Journal
 from tests.chaos.patience import BrokenPromiseError
@@ -33,7 +33,7 @@ def run(
 
     The instance's own feed is silenced meanwhile. A run in which the instance does not find back to calm ends early.
     """
-    instance.silence_own_feed()
+    instance.silence(FEED)
     after_file = int(instance.value("SELECT coalesce(max(file_id), 0) FROM shop.files"))
     feed = Feed(instance, rate=rate, seed=seed)
     began = journal.seconds

@@ -47,8 +47,9 @@ def _rows_per_second(bench: Bench) -> float:
             return int(cursor.fetchone()[0])
 
     with (bench.instance.settings.log_dir / "bench-pathway.log").open("ab") as log:
+        # -P: this folder holds a module of the same name as the package.
         process = subprocess.Popen(
-            [PYTHON, _SCRIPT, folder, json.dumps(_connection(bench)), *COLUMN_NAMES], stdout=log, stderr=log
+            [PYTHON, "-P", _SCRIPT, folder, json.dumps(_connection(bench)), *COLUMN_NAMES], stdout=log, stderr=log
         )
         try:
             first[0].rename(folder / "first.csv")
