@@ -2,4 +2,15 @@
 SELECT event_id::text FROM shop.events ORDER BY event_id DESC LIMIT 1;
 
 -- name: stored
-SELECT event_id::text FROM shop.events WHERE event_id = ANY(%(event_ids)s::uuid[]);
+-- Those of the given ids that are stored, put together. The subquery keeps the planner from looking at each of the ids,
+-- which takes longer than to find them.
+SELECT string_agg(uuid_send(event_id), ''::bytea)
+FROM shop.events
+WHERE event_id = ANY(ARRAY(SELECT unnest(%(event_ids)s::uuid[])));
+
+-- name: stored_between
+-- The stored ids of a range, put together, but no more than so many.
+SELECT string_agg(uuid_send(event_id), ''::bytea)
+FROM (
+    SELECT event_id FROM shop.events WHERE event_id BETWEEN %(first)s::uuid AND %(last)s::uuid LIMIT %(most)s
+) AS found;

@@ -22,7 +22,7 @@ schema = ", ".join(f"{name} {types.get(name, 'STRING')}" for name in columns)
 
 
 def append(path: str) -> None:
-    events: DataFrame = spark.read.csv(path, schema=schema, header=True)
+    events: DataFrame = spark.read.csv(path, schema=schema, header=True, escape='"')
     events.write.format("jdbc").options(**json.loads(options)).mode("append").save()
 
 

@@ -1,0 +1,106 @@
+"""Which events of a part are duplicates, by ranges of the index and one by one, against a set in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from random import Random
+from uuid import UUID
+
+import pyarrow as pa
+import pytest
+
+from include.db import transaction
+from include.settings import Settings
+from include.stream.duplicates import Duplicates
+
+NOW_MS = int(datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC).timestamp() * 1000)
+_STORE = """
+INSERT INTO shop.events (
+    event_id, event_type, event_time, user_id, customer_segment, session_id, product_id, product_name, category, brand,
+    unit_price, currency, channel, device, country, batch_id, file_id
+)
+SELECT id, 'view', now(), 'U', 'new', 'S', 'P', 'p', 'Sports', 'b', 1, 'EUR', 'web', 'mobile', 'DE', 0, 0
+FROM unnest(%(ids)s::uuid[]) AS stored (id)
+"""
+
+
+def ids_at(chance: Random, first_ms: int, last_ms: int, count: int) -> list[bytes]:
+    """UUIDv7s whose times are spread evenly over a span."""
+    found = []
+    for number in range(count):
+        milliseconds = first_ms + (last_ms - first_ms) * number // count
+        rest = chance.getrandbits(80)
+        high = milliseconds << 16 | 0x7000 | rest >> 68
+        found.append((high << 64 | 0x8000_0000_0000_0000 | rest & (1 << 62) - 1).to_bytes(16))
+    return found
+
+
+@contextmanager
+def duplicates(database: Settings, stored: list[bytes]) -> Iterator[Duplicates]:
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("SELECT shop.ensure_event_partitions('{2026-03-02,2026-03-03,2026-03-04,2026-03-05}'::date[])")
+        cursor.execute(_STORE, {"ids": [str(UUID(bytes=one)) for one in stored]})
+    with transaction(database.dsn("ingest")) as cursor:
+        yield Duplicates(cursor)
+
+
+def expected(stored: list[bytes], parts: list[list[bytes]]) -> list[list[bool]]:
+    known, found = set(stored), []
+    for part in parts:
+        found.append([])
+        for one in part:
+            found[-1].append(one in known)
+            known.add(one)
+    return found
+
+
+def masks(finder: Duplicates, parts: list[list[bytes]]) -> list[list[bool]]:
+    return [finder.mask(pa.chunked_array([pa.array(part, pa.binary(16))])).tolist() for part in parts]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_mixture_of_old_and_new_is_told_apart(database: Settings, seed: int) -> None:
+    chance = Random(seed)
+    stored = [
+        *ids_at(chance, NOW_MS - 10_000, NOW_MS + 10_000, 5000),
+        # So dense that a range of it holds far more than a part asks for.
+        *ids_at(chance, NOW_MS - 60_000, NOW_MS - 59_000, 4000),
+        *ids_at(chance, NOW_MS - 100_000_000, NOW_MS, 300),
+    ]
+    parts = []
+    for _ in range(4):
+        part = [
+            # A file that comes again, in part, over the end of a day.
+            *stored[chance.randrange(4000) :][:1000],
+            # An old file that is new.
+            *ids_at(chance, NOW_MS - 30_000, NOW_MS - 20_000, 700),
+            *ids_at(chance, NOW_MS - 60_000, NOW_MS - 59_000, 250),
+            # Late events, one by one, stored and not.
+            *chance.sample(stored, 50),
+            *ids_at(chance, NOW_MS - 150_000_000, NOW_MS, 50),
+            # New traffic.
+            *ids_at(chance, NOW_MS + 10_001, NOW_MS + 12_000, 500),
+        ]
+        part += chance.sample(part, 20)
+        chance.shuffle(part)
+        parts.append(part)
+    parts.append(chance.sample(parts[0], 500))
+    with duplicates(database, stored) as finder:
+        assert masks(finder, parts) == expected(stored, parts)
+
+
+def test_the_first_events_of_all_are_new(database: Settings) -> None:
+    parts = [ids_at(Random(1), NOW_MS, NOW_MS + 1000, 300), []]
+    with duplicates(database, []) as finder:
+        assert masks(finder, parts) == expected([], parts)
+
+
+def test_a_range_is_left_when_it_holds_too_many(database: Settings) -> None:
+    chance = Random(2)
+    stored = ids_at(chance, NOW_MS, NOW_MS + 1000, 3000)
+    # The ends of the range are the ends of what is stored.
+    part = sorted([stored[0], stored[-1], *chance.sample(stored, 100), *ids_at(chance, NOW_MS, NOW_MS + 1000, 200)])
+    with duplicates(database, stored) as finder:
+        assert masks(finder, [part]) == expected(stored, [part])
