@@ -11,7 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 import pytest
 
-from include.db import transaction
+from include.db import load_queries, transaction
 from include.settings import Settings
 from include.stream.duplicates import Duplicates
 
@@ -104,3 +104,14 @@ def test_a_range_is_left_when_it_holds_too_many(database: Settings) -> None:
     part = sorted([stored[0], stored[-1], *chance.sample(stored, 100), *ids_at(chance, NOW_MS, NOW_MS + 1000, 200)])
     with duplicates(database, stored) as finder:
         assert masks(finder, [part]) == expected(stored, [part])
+
+
+def test_the_newest_id_is_read_from_the_index(database: Settings) -> None:
+    """It is asked for by every batch: sorted from the table it would cost more with every event that is stored."""
+    stored = ids_at(Random(1), NOW_MS - 60_000, NOW_MS, 5_000)
+    with duplicates(database, stored), transaction(database.dsn("owner")) as cursor:
+        cursor.execute("ANALYZE shop.events")
+        cursor.execute("EXPLAIN " + load_queries("duplicates")["newest"])
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Index Only Scan Backward" in plan
+    assert "Sort" not in plan, plan

@@ -1,5 +1,6 @@
 -- name: newest
-SELECT event_id::text FROM shop.events ORDER BY event_id DESC LIMIT 1;
+-- By the column, which the index has in order, and not by its text.
+SELECT event_id::text FROM shop.events ORDER BY events.event_id DESC LIMIT 1;
 
 -- name: stored
 -- Those of the given ids that are stored, put together. The subquery keeps the planner from looking at each of the ids,
