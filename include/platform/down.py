@@ -82,7 +82,7 @@ class Shutdown:
         deadline = time.monotonic() + _RUN_SECONDS
         for run_id in self.api.active_runs(STREAM):
             # Its task notices by itself that the driver has ended. The run does not: its DAG is paused.
-            while self.is_drained and self.api.has_running_task(STREAM, run_id) and time.monotonic() < deadline:
+            while self.is_drained and self.api.task_pids(STREAM, run_id) and time.monotonic() < deadline:
                 time.sleep(0.2)
             self.api.end_run(STREAM, run_id, "Ended by make down; the next make up starts the stream again.")
         end_processes(running_tasks(self._state("scheduler").pid), patience_seconds=_TASK_SECONDS)

@@ -64,10 +64,10 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100"
         return [run["dag_run_id"] for run in self._call("GET", path)["dag_runs"]]
 
-    def has_running_task(self, dag_id: str, run_id: str) -> bool:
-        """Whether a task of the run is under way."""
-        path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=1"
-        return bool(self._call("GET", path)["task_instances"])
+    def task_pids(self, dag_id: str, run_id: str) -> list[int]:
+        """The processes of the tasks of the run that are under way."""
+        path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=100"
+        return [task["pid"] for task in self._call("GET", path)["task_instances"]]
 
     def end_run(self, dag_id: str, run_id: str, note: str) -> None:
         """Mark a run as success, which ends its tasks, and say why."""

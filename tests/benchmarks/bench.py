@@ -19,6 +19,8 @@ from include.manifest import SUFFIX
 from include.platform import postgres
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY
+from include.stream.landing import Landing
+from include.stream.sink import backlog_is_empty
 from tests.benchmarks.sizes import Sizes
 from tests.chaos.instance import Instance
 from tests.chaos.patience import wait_for
@@ -155,6 +157,9 @@ class Bench:
             # The stream says of which batch and file a row is; nobody tells \copy.
             for table in ["shop.events", *(name for (name,) in cursor.fetchall())]:
                 cursor.execute(f"ALTER TABLE {table} ALTER batch_id SET DEFAULT 0, ALTER file_id SET DEFAULT 0")
+                # Else autovacuum would work on the rows of one turn during the next one.
+                if table != "shop.events":
+                    cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
 
     def copy(self, file: Path) -> float:
         """Seconds of ``psql \\copy`` of a file of valid rows into an empty ``shop.events``, psql's start included."""
@@ -180,9 +185,16 @@ class Bench:
 
     # Calm -----------------------------------------------------------------------------------------------------------
 
+    def drain(self) -> None:
+        """Wait until every file that was delivered is loaded."""
+        settings = self.instance.settings
+        dsn, landing = settings.dsn("ingest"), Landing.of(settings)
+        wait_for(lambda: backlog_is_empty(dsn, landing), seconds=_TIMEOUT_SECONDS, what="the backlog to be loaded")
+
     def settle(self) -> None:
         """Wait until nothing waits, then have Postgres write out what is dirty: nobody pays for what came before."""
         self.instance.wait_for_calm(seconds=180)
+        self.drain()
         connection = postgres.connect_superuser(self.instance.settings)
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -96,7 +96,7 @@ def steady(bench: Bench, rate: int, seconds: float, *, files_per_second: float =
     with watcher.watching():
         with bench.feed(rate, seconds=seconds + _WARM_UP_SECONDS, files_per_second=files_per_second) as feed:
             feed.wait(seconds + 300)
-        bench.instance.wait_for_calm(seconds=180)
+        bench.drain()
     files = bench.instance.rows(_FILES, after=after_file)
     arrivals = [arrived for _, arrived in files]
     warm = arrivals[0] + _WARM_UP_SECONDS

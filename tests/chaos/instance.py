@@ -250,9 +250,16 @@ class Instance:
         """Pause a DAG and end what it is doing: a paused DAG's runs would neither go on nor end."""
         api = self.api
         api.set_paused(dag_id, True)
+        pids = []
         for run_id in api.active_runs(dag_id):
+            pids += api.task_pids(dag_id, run_id)
             api.end_run(dag_id, run_id, "Ended by a harness that wants the instance for itself.")
-        wait_for(lambda: not api.active_runs(dag_id), seconds=60, what=f"{dag_id} to be silent")
+        # A task learns of its end with its next heartbeat, and works on until then.
+        wait_for(
+            lambda: not api.active_runs(dag_id) and not any(map(psutil.pid_exists, pids)),
+            seconds=60,
+            what=f"{dag_id} to be silent",
+        )
 
     def unrest(self, *, with_airflow: bool) -> str:
         """What is not yet as it should be, in words; empty when all is well."""
