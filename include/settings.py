@@ -56,7 +56,12 @@ class Settings(BaseModel):
     )
 
     landing: Path | None = Field(None, description="Where files arrive; default landing/ below the home.")
-    trigger_seconds: float = Field(0.25, ge=0, le=3600, description="Shortest time between two micro-batches, seconds.")
+    trigger_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Shortest time between two micro-batches, seconds; 0: it begins with its file.",
+    )
     max_files_per_batch: int = Field(200, ge=1, le=100_000, description="Files in one micro-batch, at most.")
     max_bytes_per_batch: int = Field(
         64 * 1024 * 1024,

@@ -35,6 +35,9 @@ _SOURCE_SCHEMA = StructType([StructField("task", IntegerType()), StructField("pa
 _LEAST_BYTES_PER_TASK = 1024 * 1024
 _BYTES_PER_TASK = 4 * 1024 * 1024
 
+# A batch begins within milliseconds of the arrival of its first file, while Spark asks only this often.
+_PATIENCE_SECONDS = 0.25
+
 # Spark's Python worker collects garbage of all generations after each task; over the modules that it imports in its
 # first tasks this costs 60 ms of a core, several times what a small file takes to read. Frozen, they are exempt.
 _TASKS_THAT_IMPORT = 3
@@ -93,6 +96,7 @@ class LandingReader(DataSourceStreamReader):
                 part_bytes=int(options["part_bytes"]),
                 disks=tuple(map(Path, json.loads(options["disks"]))),
                 pause_below_gib=float(options["pause_below_gib"]),
+                patience_seconds=_PATIENCE_SECONDS,
             )
             admission.recover()
             self._opened = admission

@@ -17,7 +17,7 @@ from psycopg2.extras import execute_values
 from include.db import load_queries, transaction
 from include.db.lasting import LastingConnection
 from include.stream.alarms import raise_quarantined
-from include.stream.arrivals import Arrivals
+from include.stream.arrivals import Arrival, Arrivals
 from include.stream.disk import shortage
 from include.stream.epoch import hold_epoch
 from include.stream.landing import Landing
@@ -25,6 +25,8 @@ from include.stream.records import Position
 from include.stream.settle import settle_files
 
 TURN_SECONDS = 1.0
+# How often a look is taken while nothing waits: a look costs 20 µs, a trigger of Spark's that finds nothing 5 ms.
+_LOOK_SECONDS = 0.01
 # Bounds the time of one admission when a hundred thousand files wait.
 MAX_ADMITTED_AT_ONCE = 2000
 # A driver that has just started is slow: its first batches are small, so that events flow again early. Each may be
@@ -71,6 +73,8 @@ class Admission:
         Of a file larger than this only a part is loaded at once, so that it does not hold up the files behind it.
     disks, pause_below_gib:
         Nothing is taken in while one of these directories' disks has less room.
+    patience_seconds:
+        How long to wait for a file when none is there.
     """
 
     dsn: str
@@ -82,6 +86,7 @@ class Admission:
     part_bytes: int
     disks: tuple[Path, ...] = ()
     pause_below_gib: float = 0.0
+    patience_seconds: float = 0.0
     _arrivals: Arrivals = field(init=False)
     _connection: LastingConnection = field(init=False)
     _may_have_pending: bool = True
@@ -115,7 +120,7 @@ class Admission:
             settle_files(cursor, self.landing, [int(stem) for stem in stems if stem.isdecimal()])
 
     def next_batch(self) -> list[PendingFile]:
-        """Admit what has arrived, and plan the next batch; empty when nothing waits or intake is paused.
+        """Admit what has arrived, and plan the next batch; empty when nothing comes or intake is paused.
 
         Raises
         ------
@@ -129,6 +134,8 @@ class Admission:
         if self._paused is None:
             self._admit()
             files = self._plan() if self._may_have_pending else []
+        else:
+            time.sleep(self.patience_seconds)
         if is_due:
             self._turn()
         return files
@@ -148,7 +155,7 @@ class Admission:
         self._turned_at = time.monotonic()
 
     def _admit(self) -> None:
-        arrivals = self._arrivals.take(MAX_ADMITTED_AT_ONCE)
+        arrivals = self._awaited()
         if not arrivals:
             return
         connection = self._connection.get()
@@ -166,6 +173,13 @@ class Admission:
         for (file_id,), arrival in zip(ids, arrivals, strict=True):
             self._move_in(file_id, arrival.name)
         self._may_have_pending = True
+
+    def _awaited(self) -> list[Arrival]:
+        """What has arrived, or arrives soon."""
+        deadline = time.monotonic() + (0 if self._may_have_pending else self.patience_seconds)
+        while not (arrivals := self._arrivals.take(MAX_ADMITTED_AT_ONCE)) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        return arrivals
 
     def _move_in(self, file_id: int, name: str) -> None:
         try:

@@ -19,7 +19,7 @@ PARCEL_SCHEMA = pa.schema([pa.field("task", pa.int32()), pa.field("parcel", pa.b
 
 
 def pack(task: int, judged: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
-    """One row with PARCEL_SCHEMA: the number of the task within its batch, and its rows as an Arrow IPC stream, compressed."""
+    """One row with PARCEL_SCHEMA: the number of the task within its batch, and its rows as an Arrow IPC stream."""
     stream = pa.BufferOutputStream()
     with pa.ipc.new_stream(stream, JUDGED_SCHEMA, options=_OPTIONS) as writer:
         for batch in judged:

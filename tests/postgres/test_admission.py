@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,21 @@ def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
         wait_until(lambda arrived=arrived_at: _touched(tick) > arrived, seconds=5, what="the clock to tick")
     admission.next_batch()
     assert query(database, "SELECT name FROM shop.files ORDER BY file_id") == [("z.csv",), ("a.csv",), ("m.csv",)]
+
+
+def test_a_batch_begins_when_its_file_arrives(database: Settings, landing: Path) -> None:
+    admission = admission_of(database, next_epoch(database), max_files=100)
+    assert admission.next_batch() == []
+    admission.patience_seconds = 60
+    delivery = threading.Timer(0.3, deliver, [landing, csv_text([valid_row()])])
+    began = time.monotonic()
+    delivery.start()
+    try:
+        assert len(admission.next_batch()) == 1
+    finally:
+        delivery.join()
+        admission.close()
+    assert 0.3 <= time.monotonic() - began < 30
 
 
 def _touched(path: Path) -> int:
