@@ -17,6 +17,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -43,11 +44,12 @@ port = {port}
 password_encryption = 'scram-sha-256'
 max_connections = 100
 
-# A laptop: small enough to idle unnoticed, large enough that a day of events stays in memory.
-shared_buffers = '256MB'
+# Shares of the machine's memory. The indexes of the facts are written all over; from the first share they need not be
+# read again each time. Less than a server of its own would take: Spark and Airflow live here too.
+shared_buffers = '{shared_mib}MB'
+effective_cache_size = '{cached_mib}MB'
 work_mem = '16MB'
 maintenance_work_mem = '128MB'
-effective_cache_size = '2GB'
 random_page_cost = 1.1
 # The queries are short: compiling them costs more than it saves.
 jit = off
@@ -129,8 +131,12 @@ def initialize(settings: Settings, *, is_durable: bool = True) -> bool:
     is_new = not (directory / "PG_VERSION").exists()
     if is_new:
         _initdb(directory, owner, is_durable)
+    memory_mib = psutil.virtual_memory().total // 2**20
     configuration = _CONFIGURATION.format(
-        socket_dir=str(settings.socket_dir).replace("'", "''"), port=settings.database_port
+        socket_dir=str(settings.socket_dir).replace("'", "''"),
+        port=settings.database_port,
+        shared_mib=min(max(memory_mib // 16, 128), 2048),
+        cached_mib=memory_mib // 3,
     )
     _write(directory / "shopstream.conf", configuration + ("" if is_durable else _NOT_DURABLE), owner)
     _write(directory / "pg_hba.conf", _AUTHENTICATION, owner)

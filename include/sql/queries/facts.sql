@@ -61,6 +61,7 @@ WITH changed AS (
     FROM fresh
     WHERE NOT is_closed
     GROUP BY session_id
+    ORDER BY session_id
     ON CONFLICT (session_id) DO UPDATE
     SET id_day = greatest(kept.id_day, excluded.id_day),
         first_event_at = least(kept.first_event_at, excluded.first_event_at),
@@ -92,6 +93,7 @@ WITH counted AS (
     FROM fresh
     WHERE NOT is_closed
     GROUP BY day, currency, session_id
+    ORDER BY day, currency, session_id
     ON CONFLICT (day, currency, session_id) DO UPDATE
     SET id_day = greatest(kept.id_day, excluded.id_day), has_purchase = kept.has_purchase OR excluded.has_purchase
     RETURNING
