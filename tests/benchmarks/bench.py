@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from include.contract import COLUMN_NAMES
@@ -31,9 +32,9 @@ FILES_PER_SECOND = 4
 ROWS_PER_FILE = 20_000
 SPOILED = ("--bad-share", "0.005", "--duplicate-share", "0.005", "--late-share", "0.005")
 CLEAN = ("--bad-share", "0", "--duplicate-share", "0", "--late-share", "0")
-# Of a backlog: the traffic of a shop that is as busy as the stream is fast, so that its ids are newer than what is
-# stored. Ids of older traffic have to be looked up; that is a figure of its own.
-_EVENTS_PER_SECOND = 200_000
+# Of history: the traffic of a very busy shop, hour after hour, so that visits have as many events as they do in life.
+_EVENTS_PER_SECOND = 20_000
+_HISTORY = timedelta(hours=1)
 _TIMEOUT_SECONDS = 3600
 
 
@@ -59,6 +60,7 @@ class Bench:
     instance: Instance
     sizes: Sizes
     _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _clock: datetime = field(default_factory=lambda: datetime.now(UTC) - _HISTORY)
 
     @property
     def home(self) -> Path:
@@ -74,12 +76,18 @@ class Bench:
     def generated(
         self, rows: int, *, shares: Sequence[str] = SPOILED, rows_per_file: int = ROWS_PER_FILE
     ) -> list[Path]:
-        """Files that end about now, in a folder of their own beside the landing folder."""
+        """Files of the traffic that follows what was generated before, in a folder beside the landing folder.
+
+        All of it is older than what the instance's own feed has stored: every id has to be looked for.
+        """
         seed = next(self._seeds)
         folder = self.home / "bench" / f"{seed}"
+        start, duration = self._clock, timedelta(seconds=rows / _EVENTS_PER_SECOND)
+        self._clock += duration
         self.instance.platform.succeed(
             "include.generator",
-            *("--no-pace", "--rate", str(_EVENTS_PER_SECOND), "--duration", str(rows / _EVENTS_PER_SECOND), *shares),
+            *("--no-pace", "--rate", str(_EVENTS_PER_SECOND), *shares),
+            *("--start", start.isoformat(), "--duration", str(duration.total_seconds())),
             *("--rows-per-file", str(rows_per_file), "--seed", str(seed)),
             *("--landing", str(folder), "--manifests", str(folder / "manifests")),
             timeout_seconds=_TIMEOUT_SECONDS,
