@@ -168,8 +168,8 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 "INSERT INTO shop.refreshes (view_name, started_at, finished_at) VALUES ('v', %(at)s, %(at)s)", moment
             )
             cursor.execute(
-                "INSERT INTO shop.alerts (severity, source, title, detail, raised_at)"
-                " VALUES ('info', 's', 't', 'd', %(at)s)",
+                "INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at)"
+                " VALUES (%(at)s::text, 'info', 's', 't', 'd', %(at)s)",
                 moment,
             )
             cursor.execute(

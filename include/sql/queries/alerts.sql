@@ -1,7 +1,9 @@
 -- name: insert
 -- Nothing is added while the same alert is less than %(quiet_seconds)s old: for findings that every run finds again.
-INSERT INTO shop.alerts (severity, source, title, detail, run_id, url)
-SELECT %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s
+INSERT INTO shop.alerts (key, severity, source, title, detail, run_id, url, resolved_at, resolution)
+SELECT
+    %(source)s || ': ' || %(title)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s,
+    clock_timestamp(), 'event'
 WHERE NOT EXISTS (
     SELECT FROM shop.alerts
     WHERE alerts.raised_at > clock_timestamp() - make_interval(secs => %(quiet_seconds)s)
@@ -11,8 +13,10 @@ WHERE NOT EXISTS (
 -- name: insert_unless_reported
 -- For the failure of a whole run: nothing to add when one of its tasks, whose source is "dag.task", has raised an alert;
 -- or while one as severe from any run of the DAG, whose own may have been kept back, is less than %(quiet_seconds)s old.
-INSERT INTO shop.alerts (severity, source, title, detail, run_id, url)
-SELECT %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s
+INSERT INTO shop.alerts (key, severity, source, title, detail, run_id, url, resolved_at, resolution)
+SELECT
+    %(source)s || ': ' || %(title)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s,
+    clock_timestamp(), 'event'
 WHERE NOT EXISTS (
     SELECT FROM shop.alerts
     WHERE (alerts.run_id = %(run_id)s AND starts_with(alerts.source, %(source)s || '.'))
