@@ -15,7 +15,7 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 
 from include.airflow.defaults import defaults
-from include.airflow.tasks import audit
+from include.airflow.tasks.views import audit
 
 STATEMENT_TIMEOUT = timedelta(minutes=20)
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 
 from include.airflow.defaults import defaults
-from include.airflow.tasks import check_suites
+from include.airflow.tasks.quality import check_suites
 
 
 @dag(

@@ -24,7 +24,7 @@ from airflow.sdk import Param, dag, task
 
 from include.airflow.defaults import defaults
 from include.airflow.sensors import StreamReadySensor
-from include.airflow.tasks import generate
+from include.airflow.tasks.feed import generate
 
 GATE_TIMEOUT = timedelta(minutes=30)
 LONGEST_RUN_SECONDS = 6 * 3600

@@ -18,8 +18,8 @@ from datetime import timedelta
 
 from airflow.sdk import dag, task
 
-from include.airflow import tasks
 from include.airflow.defaults import defaults
+from include.airflow.tasks import maintenance
 
 
 @dag(
@@ -34,8 +34,8 @@ from include.airflow.defaults import defaults
 )
 def maintain_partitions() -> None:
     """Tables and files do not depend on each other."""
-    task(tasks.maintain_partitions)()
-    task(tasks.prune_files)()
+    task(maintenance.maintain_partitions)()
+    task(maintenance.prune_files)()
 
 
 maintain_partitions()

@@ -18,7 +18,7 @@ from datetime import timedelta
 from airflow.sdk import TriggerRule, dag, task
 
 from include.airflow.defaults import defaults
-from include.airflow.tasks import advance, check_freshness, list_views, refresh
+from include.airflow.tasks.views import advance, check_freshness, list_views, refresh
 
 # PostgreSQL gives up a minute before Airflow does, so that the failure is on record in shop.refreshes.
 STATEMENT_TIMEOUT = timedelta(minutes=9)

@@ -30,7 +30,7 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 
 from include.airflow.defaults import defaults
-from include.airflow.tasks import judge_stream
+from include.airflow.tasks.stream import judge_stream
 
 REPEAT_ALERT_SECONDS = 3600.0
 # Before the tasks of other DAGs, when these take all the slots.

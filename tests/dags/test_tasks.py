@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow import tasks
+from include.airflow.tasks import feed, maintenance, quality, views
 from include.db import transaction
 from include.db.views import view_names
 from include.manifest import read_manifest
@@ -35,7 +35,7 @@ def _query(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
 
 
 def test_generate_delivers_what_the_form_says(airflow: Settings) -> None:
-    totals = tasks.generate(FEED)
+    totals = feed.generate(FEED)
     manifests = [read_manifest(path) for path in sorted(airflow.manifest_dir.iterdir())]
     assert (totals["files"], totals["rows"], totals["valid"]) == (2, 100, 100)
     assert [one.rows for one in manifests] == [60, 40]
@@ -45,36 +45,36 @@ def test_generate_delivers_what_the_form_says(airflow: Settings) -> None:
 
 def test_an_empty_rate_is_that_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSTREAM_FEED_EVENTS_PER_SECOND", "40")
-    assert tasks.generate({**FEED, "events_per_second": None})["rows"] == 20
+    assert feed.generate({**FEED, "events_per_second": None})["rows"] == 20
 
 
 def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
     load_batch(airflow.dsn("owner"), [make_event(), make_event(event_type="view")])
-    tasks.advance(timeout_seconds=60)
-    tasks.audit(timeout_seconds=60)
+    views.advance(timeout_seconds=60)
+    views.audit(timeout_seconds=60)
     _query(airflow, "UPDATE shop.fact_products SET views = views + 1 RETURNING 1")
     with pytest.raises(AirflowFailException, match=r"^facts differ .*:\n- shop\.fact_products: 1 rows$"):
-        tasks.audit(timeout_seconds=60)
+        views.audit(timeout_seconds=60)
 
 
 def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings) -> None:
     _query(airflow, "DELETE FROM shop.refreshes RETURNING 1")
     with pytest.raises(AirflowFailException, match=f"{len(view_names())} views are stale:\n- mart_.*never refreshed"):
-        tasks.check_freshness(60.0)
-    for name in tasks.list_views():
-        tasks.refresh(name, timeout_seconds=60)
-    tasks.check_freshness(60.0)
+        views.check_freshness(60.0)
+    for name in views.list_views():
+        views.refresh(name, timeout_seconds=60)
+    views.check_freshness(60.0)
     assert {name for (name,) in _query(airflow, "SELECT view_name FROM shop.refreshes")} == set(view_names())
 
 
 def test_partitions_are_made_ahead_and_old_files_removed(airflow: Settings) -> None:
     before = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
-    tasks.maintain_partitions()
+    maintenance.maintain_partitions()
     after = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
     assert after > before
     kept = airflow.archive_dir / "new.csv"
     kept.touch()
-    tasks.prune_files()
+    maintenance.prune_files()
     assert kept.exists()
 
 
@@ -94,7 +94,7 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
     (tmp_path / "c_warns.yml").write_text(SUITE.format(expected=8, severity="warning"))
     (tmp_path / "d_holds.yml").write_text(SUITE.format(expected=1, severity="critical"))
     with pytest.raises(AirflowFailException) as failure:
-        tasks.check_suites(str(tmp_path), TI)
+        quality.check_suites(str(tmp_path), TI)
     message = str(failure.value)
     assert message.startswith("2 critical failures:\n- a_fails: no_alert_yet: 0; expected: ")
     assert "b_is_wrong.yml:6: severity critcal does not exist; did you mean critical?" in message
@@ -106,8 +106,8 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
 
 def test_a_warning_becomes_an_alert_once(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "warns.yml").write_text(SUITE.format(expected=9, severity="warning"))
-    tasks.check_suites(str(tmp_path), TI)
-    tasks.check_suites(str(tmp_path), TI)
+    quality.check_suites(str(tmp_path), TI)
+    quality.check_suites(str(tmp_path), TI)
     assert _query(airflow, "SELECT severity, source, title, url FROM shop.alerts") == [
         ("warning", "check_quality.check_suites", "warns: no_alert_yet", "http://ui/log")
     ]
@@ -115,4 +115,4 @@ def test_a_warning_becomes_an_alert_once(airflow: Settings, tmp_path: Path) -> N
 
 def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match="holds no suite"):
-        tasks.check_suites(str(tmp_path), TI)
+        quality.check_suites(str(tmp_path), TI)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow import tasks
+from include.airflow.tasks import stream
 from include.db import transaction
 from include.settings import Settings
 from include.stream.status import QUERY_NAME, set_wish, stream_status
@@ -60,22 +60,22 @@ def _stop_its_heart(settings: Settings) -> None:
 
 def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        tasks.judge_stream(TI)
+        stream.judge_stream(TI)
     assert "The stream has never run; wish: run." in caplog.text
     set_wish(airflow.dsn("ops"), "run")
-    tasks.judge_stream(TI)
+    stream.judge_stream(TI)
     _write(airflow, "UPDATE shop.stream_control SET wished_at = wished_at - interval '4 min'")
     with pytest.raises(AirflowFailException, match=r"^no driver\n- The stream is wished to run.*\nNothing was done"):
-        tasks.judge_stream(TI)
+        stream.judge_stream(TI)
     set_wish(airflow.dsn("ops"), "stop")
-    tasks.judge_stream(TI)
+    stream.judge_stream(TI)
 
 
 def test_a_warning_is_an_alert_once_and_no_failure(airflow: Settings) -> None:
     _open_run(airflow)
     _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
     for _ in range(2):
-        tasks.judge_stream(TI)
+        stream.judge_stream(TI)
     assert _alerts(airflow) == [
         ("warning", "watch_stream.judge_stream", "the stream: intake paused"),
         ("warning", "watch_stream.judge_stream", "the stream: backlog"),
@@ -85,13 +85,13 @@ def test_a_warning_is_an_alert_once_and_no_failure(airflow: Settings) -> None:
 def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _open_run(airflow, log_path=f"/work/{DRIVER}")
     _stop_its_heart(airflow)
-    monkeypatch.setattr(tasks, "kill_driver", lambda *_: pytest.fail("a driver was ended that had come back"))
+    monkeypatch.setattr(stream, "kill_driver", lambda *_: pytest.fail("a driver was ended that had come back"))
 
     def beat(_: float) -> None:
         _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp()")
 
-    monkeypatch.setattr(tasks.time, "sleep", beat)
-    tasks.judge_stream(TI)
+    monkeypatch.setattr(stream.time, "sleep", beat)
+    stream.judge_stream(TI)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
     _open_run(airflow, log_path=log_path)
     _stop_its_heart(airflow)
     with pytest.raises(AirflowFailException, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
-        tasks.judge_stream(TI, second_look_seconds=0)
+        stream.judge_stream(TI, second_look_seconds=0)
 
 
 @pytest.mark.timeout(720)

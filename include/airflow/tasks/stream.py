@@ -1,0 +1,78 @@
+"""The stream, judged from outside."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import requests
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
+from include.airflow.spark_ui import kill_driver
+from include.alerts import Alert, record
+from include.settings import Settings
+from include.stream.status import StreamStatus, stream_status
+from include.stream.watch import Finding, Limits, judge, summary
+
+_log = logging.getLogger(__name__)
+_QUIET_SECONDS = 3600.0
+# A stream that comes back from a pause of Postgres or of the machine is well within a few seconds.
+_SECOND_LOOK_SECONDS = 10.0
+
+
+def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
+    """Fail with all that is critical about the stream, after ending a driver that a second look finds stuck, too.
+
+    Warnings become alerts.
+    """
+    dsn, limits = dsn_of(OPS_CONN_ID), Limits.of(Settings.from_env())
+    status = stream_status(dsn)
+    findings = judge(status, limits)
+    _log.info("%s", summary(status))
+    if any(one.needs_recycling for one in findings):
+        _log.warning("%s Looking again in %.0f s.", _list(findings), second_look_seconds)
+        time.sleep(second_look_seconds)
+        status = stream_status(dsn)
+        findings = judge(status, limits)
+        _log.info("%s", summary(status))
+    critical = [one for one in findings if one.severity == "critical"]
+    for one in findings:
+        if one not in critical:
+            _log.warning("%s", one.text)
+            record(dsn, _stream_warning(one, ti), quiet_seconds=_QUIET_SECONDS)
+    if critical:
+        what_was_done = _recycle(status) if any(one.needs_recycling for one in critical) else "Nothing was done."
+        # The first line is the alert's title: without numbers, so that the same fault is the same alert.
+        names = ", ".join(one.code.replace("_", " ") for one in critical)
+        raise AirflowFailException(f"{names}\n{_list(critical)}\n{what_was_done}")
+
+
+def _recycle(status: StreamStatus) -> str:
+    """Have the driver ended, and say what came of it."""
+    if status.driver_id is None:
+        return (
+            f"Its driver was not started by a Spark master, so it must be ended by hand (works in {status.log_path})."
+        )
+    try:
+        answer = kill_driver(BaseHook.get_connection(SPARK_CONN_ID), status.driver_id)
+    except requests.RequestException as error:
+        return f"The Spark master cannot be told to end {status.driver_id}: {error}. `make up` starts what is down."
+    return f"The Spark master was told to end {status.driver_id} ({answer}); run_stream starts the next one."
+
+
+def _list(findings: list[Finding]) -> str:
+    return "\n".join(f"- {one.text}" for one in findings)
+
+
+def _stream_warning(finding: Finding, ti: Any) -> Alert:
+    return Alert(
+        severity="warning",
+        source=f"{ti.dag_id}.{ti.task_id}",
+        title=f"the stream: {finding.code.replace('_', ' ')}",
+        detail=finding.text,
+        run_id=ti.run_id,
+        url=ti.log_url,
+    )
