@@ -1,26 +1,21 @@
-"""The operator that runs the streaming job on a Spark standalone cluster and says how it does."""
+"""The operator that runs the streaming job on a Spark cluster and says how it does."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from typing import Any
 
-import requests
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException
 
+from include.airflow.clusters import Cluster, cluster_of
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink, SparkUiLink
-from include.airflow.spark_ui import DriverPages, kill_driver, request
+from include.airflow.spark_ui import request
 from include.errors import PlatformError
-from include.platform.driver_jvm import MEMORY, driver_options
-from include.platform.packages import package_directory
-from include.settings import REPOSITORY, Settings
+from include.settings import Settings
 from include.stream.status import StreamStatus, newest_driver_id, stream_status
 
 _POLL_SECONDS = 5.0
@@ -36,25 +31,22 @@ class _SupervisingHook(SparkSubmitHook):
 
     def _build_spark_submit_command(self, application: str) -> list[str]:
         spark_submit, *arguments = super()._build_spark_submit_command(application)
-        return [spark_submit, "--supervise", *arguments]
+        # Kubernetes has no worker that could.
+        supervise = [] if self._is_kubernetes else ["--supervise"]
+        return [spark_submit, *supervise, *arguments]
 
 
 class StreamSubmitOperator(SparkSubmitOperator):
     """``SparkSubmitOperator`` for a PySpark job whose driver lives on the cluster, not in the Airflow task.
 
-    Spark refuses Python applications in cluster mode on a standalone cluster. It takes Java ones, and ``spark-submit``
-    is one: so the driver on the worker is a ``spark-submit`` of its own, which runs the job. The stock operator keeps
-    the driver's id in the task state and attaches to it again after a death of Airflow. This class adds what the stock
-    one leaves out in cluster mode: a line every ``report_seconds`` of what the stream has recorded in Postgres, the end
-    of the driver's log when it fails, and links to both.
+    The stock operator keeps the driver's id in the task state and attaches to it again after a death of Airflow. This
+    class adds what the stock one leaves out in cluster mode: a line every ``report_seconds`` of what the stream has
+    recorded in Postgres, the end of the driver's log when it fails, and links to both.
 
-    A driver that dies is started again by its worker at once (``--supervise``), under the same id: Airflow is not
-    needed for that. The task goes on watching it.
+    On a standalone cluster a driver that dies is started again by its worker at once (``--supervise``), under the same
+    id: Airflow is not needed for that. The task goes on watching it. On Kubernetes the next try starts the next driver.
 
-    The Spark connection's extra decides where and how the job runs: ``job-master`` (default ``local[*,4]``, that is
-    inside the driver, each task with four tries), ``driver-memory`` (``1500m``), ``driver-java-options`` (none),
-    ``driver-host`` (``127.0.0.1`` for a local job master), ``driver-python`` (this interpreter) and ``master-ui`` (the
-    master's host and the port of the settings).
+    The Spark connection decides where and how the job runs: see :class:`include.airflow.spark_extra.SparkExtra`.
 
     Parameters
     ----------
@@ -81,7 +73,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
         conn_id: str = SPARK_CONN_ID,
         **options: Any,
     ) -> None:
-        super().__init__(conn_id=conn_id, java_class="org.apache.spark.deploy.SparkSubmit", durable=True, **options)
+        super().__init__(conn_id=conn_id, durable=True, **options)
         self.job = job
         self.ops_conn_id = ops_conn_id
         self.report_seconds = report_seconds
@@ -91,36 +83,23 @@ class StreamSubmitOperator(SparkSubmitOperator):
     def execute(self, context: Any) -> None:
         """Submit the job, or attach to the driver of an earlier try, and watch it until it ends."""
         settings = Settings.from_env()
-        connection = BaseHook.get_connection(self._conn_id)
-        extra = connection.extra_dejson
-        check_reachable(connection.host, connection.port, extra.get("rest-port", 6066))
-        self._prepare(settings, extra)
-        host = str(connection.host).removeprefix("spark://").split(",")[0]
-        self._pages = DriverPages(extra.get("master-ui") or f"http://{host}:{settings.ports['spark-master-ui']}")
+        cluster = cluster_of(BaseHook.get_connection(self._conn_id), settings)
+        cluster.check_reachable()
+        self._prepare(settings, cluster)
         super().execute(context)
 
-    def _prepare(self, settings: Settings, extra: dict[str, Any]) -> None:
-        """Fill in the stock operator's arguments; only what must be known at launch, the job configures its own SQL."""
-        job_master = extra.get("job-master", "local[*,4]")
-        driver_host = extra.get("driver-host") or ("127.0.0.1" if job_master.startswith("local") else None)
-        (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
-        self.application = jar.as_uri()
-        self.application_args = ["--master", job_master, str(REPOSITORY / self.job), *(self.application_args or [])]
-        self._driver_memory = extra.get("driver-memory", MEMORY)
-        self.conf = {
-            # spark-submit hands the driver over and ends: the driver must not depend on a process of this task.
-            "spark.standalone.submit.waitAppCompletion": "false",
-            "spark.driver.cores": "1",
-            "spark.driver.extraJavaOptions": " ".join(
-                (*driver_options(), *extra.get("driver-java-options", "").split())
-            ),
-            "spark.pyspark.python": extra.get("driver-python", sys.executable),
-            **({"spark.driver.host": driver_host, "spark.driver.bindAddress": driver_host} if driver_host else {}),
-            **(self.conf or {}),
-        }
-        self._submit_env = submit_environment(os.environ, settings)
-        if driver_host:
-            self._submit_env["SPARK_LOCAL_IP"] = driver_host
+    def _prepare(self, settings: Settings, cluster: Cluster) -> None:
+        """Fill in the stock operator's arguments."""
+        self._cluster = cluster
+        submission = cluster.submission(settings, self.job, self.application_args or [])
+        self.application = submission.application
+        self.application_args = submission.arguments
+        self.conf = {**submission.conf, **(self.conf or {})}
+        self._java_class = submission.java_class
+        self._driver_memory = submission.driver_memory
+        self._pod = submission.pod
+        self._track_driver_via_k8s_api = submission.pod is not None
+        self._submit_env = submission.environment
 
     def _get_hook(self) -> SparkSubmitHook:
         hook = super()._get_hook()
@@ -130,19 +109,29 @@ class StreamSubmitOperator(SparkSubmitOperator):
 
     @property
     def _driver_id(self) -> str:
-        """The driver that is watched, and killed with the task."""
-        return str(self._backend.hook._driver_id)
+        """The driver that is watched, and killed with the task; ``namespace:pod`` on Kubernetes."""
+        hook = self._backend.hook
+        if hook._is_kubernetes:
+            return f"{hook._connection['namespace']}:{hook._kubernetes_driver_pod}"
+        return str(hook._driver_id)
 
     @_driver_id.setter
     def _driver_id(self, driver_id: str) -> None:
-        self._backend.hook._driver_id = driver_id
+        hook = self._backend.hook
+        if hook._is_kubernetes:
+            hook._kubernetes_driver_pod = driver_id.rpartition(":")[2]
+        else:
+            hook._driver_id = driver_id
 
     def submit_job(self, context: Any) -> str | None:
         """Start a driver; returns its id."""
         self._epoch_before = stream_status(dsn_of(self.ops_conn_id)).epoch
-        driver_id = self._backend.hook.submit(self.application, env=self._submit_env)
-        self.log.info("Submitted %s as %s", self.job, driver_id)
-        return driver_id
+        if self._pod:
+            # Before there is such a pod: a task that is told to stop meanwhile must know which one to delete.
+            self._driver_id = self._pod
+        self._backend.hook.submit(self.application, env=self._submit_env)
+        self.log.info("Submitted %s as %s", self.job, self._driver_id)
+        return self._driver_id
 
     def _fetch_driver_status(self, url: str, external_id: str) -> str:  # type: ignore[override]
         """Ask a master for the driver's state; without a line in the log each time, as the stock one writes."""
@@ -169,7 +158,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
         AirflowException
             When the driver failed; with the error that the stream recorded and the end of the driver's log.
         PlatformError
-            When the Spark master stays out of reach.
+            When the cluster stays out of reach.
         """
         self._driver_id = str(external_id)
         dsn = dsn_of(self.ops_conn_id)
@@ -178,7 +167,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
         while self.is_job_active(state := self._patient_status(self._driver_id, context)):
             if time.monotonic() >= report_at:
                 report_at = time.monotonic() + self.report_seconds
-                self._publish(context, DriverLogLink(), self._pages.log_page(self._driver_id))
+                self._publish(context, DriverLogLink(), self._cluster.log_page(self._driver_id))
                 after_batch_id = self._report(dsn, after_batch_id, context)
             time.sleep(_POLL_SECONDS)
         self._report(dsn, after_batch_id, context)
@@ -186,7 +175,7 @@ class StreamSubmitOperator(SparkSubmitOperator):
         if self.is_job_succeeded(state) and not recorded:
             self.log.info("The stream ended as it was asked to.")
             return
-        for name, text in self._pages.log_tails(self._driver_id).items():
+        for name, text in self._cluster.log_tails(self._driver_id).items():
             self.log.error("The end of %s of %s:\n%s", name, self._driver_id, text)
         raise AirflowException(
             f"The stream's driver ended as {state}.\n{recorded or 'It recorded no error of its own.'}\n"
@@ -198,10 +187,10 @@ class StreamSubmitOperator(SparkSubmitOperator):
         while True:
             try:
                 return self.get_job_status(driver_id, context)
-            except (requests.RequestException, RuntimeError) as error:
+            except self._cluster.passing_errors as error:
                 if time.monotonic() >= give_up_at:
                     raise PlatformError(
-                        f"the Spark master gave no state of {driver_id} for {_MASTER_PATIENCE_SECONDS:.0f} s: {error}",
+                        f"the Spark cluster gave no state of {driver_id} for {_MASTER_PATIENCE_SECONDS:.0f} s: {error}",
                         "See `make status`; the next try attaches to the driver if it still runs",
                     ) from error
             time.sleep(_POLL_SECONDS)
@@ -239,10 +228,9 @@ class StreamSubmitOperator(SparkSubmitOperator):
     def on_kill(self) -> None:
         """Stop the driver, then fail: Airflow records a task that merely returns after SIGTERM as a success."""
         hook = self._hook
-        if hook is not None and hook._driver_id:
+        if hook is not None and (hook._driver_id or hook._kubernetes_driver_pod):
             # The stock one would need curl here.
-            answer = kill_driver(BaseHook.get_connection(self._conn_id), hook._driver_id)
-            self.log.info("Stopping %s: %s", hook._driver_id, answer)
+            self.log.info("Stopping %s: %s", self._driver_id, self._cluster.kill(self._driver_id))
         else:
             super().on_kill()
         raise AirflowException("The task was told to stop, and has told its driver.")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
-
-if TYPE_CHECKING:
-    from airflow.sdk import Connection
 
 _TIMEOUT_SECONDS = 10
 _TAIL_BYTES = 6000
@@ -51,13 +48,13 @@ class DriverPages:
         return workers.get(drivers.get(driver_id))
 
 
-def kill_driver(connection: Connection, driver_id: str) -> str:
+def kill_driver(address: str, driver_id: str) -> str:
     """Tell the master to end a driver, for good; returns its answer, for example that the driver is unknown.
 
     Parameters
     ----------
-    connection:
-        The Airflow connection of the cluster; its extra has the ``rest-port`` (6066) and ``rest-scheme`` (``http``).
+    address:
+        Of the master's REST port, for example ``http://127.0.0.1:6066``.
     driver_id:
         As the master named it.
 
@@ -66,9 +63,6 @@ def kill_driver(connection: Connection, driver_id: str) -> str:
     requests.RequestException
         When no answer comes.
     """
-    extra = connection.extra_dejson
-    host = str(connection.host).removeprefix("spark://").split(",")[0].split(":")[0]
-    address = f"{extra.get('rest-scheme', 'http')}://{host}:{extra.get('rest-port', 6066)}"
     answer = request("POST", f"{address}/v1/submissions/kill/{driver_id}").json()
     return str(answer["message"])
 

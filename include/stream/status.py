@@ -16,8 +16,8 @@ RECENTLY_SECONDS = 600.0
 
 Wish = Literal["run", "drain", "stop"]
 
-# As a standalone master names its drivers, and a worker the directory of each.
-_DRIVER_ID = re.compile(r"driver-\d{14}-\d{4}")
+# As a standalone master names its drivers, and a worker the directory of each; or the pod of one, on Kubernetes.
+_DRIVER_ID = re.compile(r"driver-\d{14}-\d{4}|shopstream-[0-9a-f]{12}-driver")
 
 _SQL = load_queries("status")
 
@@ -82,7 +82,7 @@ class StreamStatus:
 
     @property
     def driver_id(self) -> str | None:
-        """The driver's id at the Spark master; None when no worker of a standalone cluster started it."""
+        """The driver's id at its Spark cluster; None when it was started by hand."""
         return _driver_id(self.log_path)
 
 

@@ -16,8 +16,10 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
+from include.airflow.clusters import cluster_of
 from include.airflow.connections import SPARK_CONN_ID
 from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink
@@ -35,8 +37,13 @@ def operator(airflow: Settings) -> StreamSubmitOperator:
     return StreamSubmitOperator(task_id="run", job="jobs/stream_events.py", application_args=["--mode", "drain"])
 
 
+def _prepare(operator: StreamSubmitOperator, settings: Settings, **extra: Any) -> None:
+    spark = Connection(conn_id=SPARK_CONN_ID, conn_type="spark", host="spark://127.0.0.1", extra=json.dumps(extra))
+    operator._prepare(settings, cluster_of(spark, settings))
+
+
 def _command(operator: StreamSubmitOperator, settings: Settings, extra: dict[str, Any]) -> list[str]:
-    operator._prepare(settings, extra)
+    _prepare(operator, settings, **extra)
     return operator._get_hook()._build_spark_submit_command(operator.application)
 
 
@@ -67,6 +74,7 @@ def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperato
         "driver-memory": "4g",
         "driver-python": "/opt/python",
         "driver-java-options": "-XX:+UseZGC",
+        "conf": {"spark.cores.max": 8},
     }
     command = _command(operator, airflow, extra)
     confs = _confs(command)
@@ -74,8 +82,11 @@ def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperato
     assert command[command.index("--driver-memory") + 1] == "4g"
     assert confs["spark.pyspark.python"] == "/opt/python"
     assert confs["spark.driver.extraJavaOptions"].endswith(" -XX:+UseZGC")
+    assert confs["spark.cores.max"] == "8"
     # Executors on other machines must find the driver: Spark knows its address better.
     assert "spark.driver.host" not in confs
+    assert "SPARK_LOCAL_IP" not in operator._submit_env
+    assert confs["spark.executorEnv.PYTHONPATH"] == str(REPOSITORY)
 
 
 def _confs(command: list[str]) -> dict[str, str]:
@@ -101,10 +112,28 @@ def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pyte
     assert environment["SHOPSTREAM_LANDING"] == str(airflow.landing_dir)
 
 
+def test_the_driver_is_told_nothing_of_airflows_machine(airflow: Settings) -> None:
+    given = {
+        "PATH": "/bin",
+        "JAVA_HOME": "/java",
+        "SPARK_HOME": "/spark",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONPATH": "/a",
+    }
+    environment = submit_environment(
+        given, airflow, job_home="/opt/shopstream", changes={"SHOPSTREAM_HOME": "/var/lib/shopstream"}
+    )
+    assert {"JAVA_HOME", "SPARK_HOME", "SPARK_LOCAL_IP"}.isdisjoint(environment)
+    # spark-submit itself still finds its Java.
+    assert environment["PATH"] == f"{Path(sys.executable).parent}:/java/bin:/bin"
+    assert environment["PYTHONPATH"] == "/opt/shopstream"
+    assert environment["SHOPSTREAM_HOME"] == "/var/lib/shopstream"
+
+
 def test_a_master_that_is_down_is_refused_at_once(operator: StreamSubmitOperator, monkeypatch: Any) -> None:
     port, rest_port = free_ports(2)
     with pytest.raises(PlatformError, match=f"cannot be reached at 127.0.0.1, port {port}: .*make up"):
-        check_reachable("spark://127.0.0.1", port, rest_port)
+        check_reachable("127.0.0.1", port, rest_port)
     monkeypatch.setenv(
         "AIRFLOW_CONN_SPARK_CLUSTER", f'{{"conn_type": "spark", "host": "spark://127.0.0.1", "port": {port}}}'
     )
@@ -153,7 +182,7 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     operator: StreamSubmitOperator, airflow: Settings, master: dict[str, str]
 ) -> None:
     old, new = "driver-20261124035623-0002", "driver-20261124035728-0003"
-    operator._prepare(airflow, {})
+    _prepare(operator, airflow)
     operator._driver_id = old
     take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "worker", 1, None, f"/work/{old}"))
     master[old] = "RELAUNCHING"

@@ -85,7 +85,7 @@ def test_a_warning_is_an_alert_once_and_no_failure(airflow: Settings) -> None:
 def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _open_run(airflow, log_path=f"/work/{DRIVER}")
     _stop_its_heart(airflow)
-    monkeypatch.setattr(stream, "kill_driver", lambda *_: pytest.fail("a driver was ended that had come back"))
+    monkeypatch.setattr(stream, "cluster_of", lambda *_: pytest.fail("a driver was ended that had come back"))
 
     def beat(_: float) -> None:
         _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp()")
@@ -97,8 +97,11 @@ def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monk
 @pytest.mark.parametrize(
     ("log_path", "outcome"),
     [
-        (f"/work/{DRIVER}", f"The Spark master cannot be told to end {DRIVER}: .*refused.* `make up`"),
-        ("/home/me", r"not started by a Spark master, so it must be ended by hand \(works in /home/me\)"),
+        (
+            f"/work/{DRIVER}",
+            f"the Spark master at .* cannot be told to end {DRIVER}: .*refused.* `make up`",
+        ),
+        ("/home/me", r"not started by a Spark cluster, so it must be ended by hand \(works in /home/me\)"),
     ],
 )
 def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(

@@ -11,7 +11,7 @@ import sqlite3
 import pytest
 from airflow.sdk import Connection
 
-from include.airflow.spark_ui import kill_driver
+from include.airflow.clusters import cluster_of
 from include.db import transaction
 from include.manifest import read_manifest
 from include.settings import Settings
@@ -52,7 +52,8 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
 
         assert second.driver_id is not None
         rest_port = json.dumps({"rest-port": settings.ports["spark-rest"]})
-        kill_driver(Connection(conn_id="spark", conn_type="spark", host="127.0.0.1", extra=rest_port), second.driver_id)
+        spark = Connection(conn_id="spark", conn_type="spark", host="127.0.0.1", extra=rest_port)
+        cluster_of(spark, settings).kill(second.driver_id)
         third = _successor_of(second, ops)
         assert third.driver_id != second.driver_id
         _check_failed_try(stream, second, ops)

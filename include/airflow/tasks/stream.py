@@ -6,13 +6,13 @@ import logging
 import time
 from typing import Any
 
-import requests
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.airflow.clusters import cluster_of
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.airflow.spark_ui import kill_driver
 from include.alerts import Alert, record
+from include.errors import ShopstreamError
 from include.settings import Settings
 from include.stream.status import StreamStatus, stream_status
 from include.stream.watch import Finding, Limits, judge, summary
@@ -54,13 +54,13 @@ def _recycle(status: StreamStatus) -> str:
     """Have the driver ended, and say what came of it."""
     if status.driver_id is None:
         return (
-            f"Its driver was not started by a Spark master, so it must be ended by hand (works in {status.log_path})."
+            f"Its driver was not started by a Spark cluster, so it must be ended by hand (works in {status.log_path})."
         )
     try:
-        answer = kill_driver(BaseHook.get_connection(SPARK_CONN_ID), status.driver_id)
-    except requests.RequestException as error:
-        return f"The Spark master cannot be told to end {status.driver_id}: {error}. `make up` starts what is down."
-    return f"The Spark master was told to end {status.driver_id} ({answer}); run_stream starts the next one."
+        answer = cluster_of(BaseHook.get_connection(SPARK_CONN_ID), Settings.from_env()).kill(status.driver_id)
+    except ShopstreamError as error:
+        return f"Its driver could not be ended: {error}"
+    return f"The Spark cluster was told to end {status.driver_id} ({answer}); run_stream starts the next one."
 
 
 def _list(findings: list[Finding]) -> str:

@@ -1,0 +1,116 @@
+"""Spark on Kubernetes: the driver is a pod, which starts the pods of its executors.
+
+It needs the provider ``cncf.kubernetes``, which the image in docker/kubernetes adds: the laptop does without.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from include.airflow.clusters.base import Submission
+from include.airflow.spark_extra import SparkExtra
+from include.errors import PlatformError, SettingsError
+from include.platform.driver_jvm import driver_options
+from include.settings import PREFIX, Settings
+
+_CONTAINER = "spark-kubernetes-driver"
+_TAIL_LINES = 100
+
+
+class KubernetesCluster:
+    """See :class:`include.airflow.clusters.base.Cluster`. A driver's id is ``namespace:pod``, or the pod alone.
+
+    Nobody but Airflow starts a driver again whose pod has ended: Spark makes it with the restart policy ``Never``.
+
+    Parameters
+    ----------
+    conn_id, extra:
+        Of the Airflow connection.
+    """
+
+    def __init__(self, conn_id: str, extra: SparkExtra) -> None:
+        if not extra.namespace:
+            raise SettingsError(
+                f"the Airflow connection {conn_id} leads to Kubernetes and names no namespace",
+                'Add it to the extra, for example {"namespace": "shopstream"}',
+            )
+        self._namespace: str = extra.namespace
+        self._extra = extra
+
+    @property
+    def passing_errors(self) -> tuple[type[Exception], ...]:
+        """What the client raises."""
+        import urllib3
+        from kubernetes.client import ApiException
+
+        return ApiException, urllib3.exceptions.HTTPError, RuntimeError
+
+    def check_reachable(self) -> None:
+        """Ask for the pods of the namespace: an API server that is away, or a service account that may not see them."""
+        try:
+            self._client().list_namespaced_pod(self._namespace, limit=1, _request_timeout=5)
+        except self.passing_errors as error:
+            raise PlatformError(
+                f"the pods of the namespace {self._namespace} cannot be seen: {error}",
+                "See the service account of Airflow's workers and its Role in docker/kubernetes/rbac.yaml",
+            ) from error
+
+    def submission(self, settings: Settings, job: str, arguments: Sequence[str]) -> Submission:
+        """How a driver is launched. Its pod is named here: the stock hook finds it only in a namespace named spark."""
+        extra = self._extra
+        pod = f"shopstream-{uuid.uuid4().hex[:12]}-driver"
+        ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+        environment = {"PYTHONPATH": extra.job_home, **ours, **extra.driver_environment}
+        return Submission(
+            application=f"local://{extra.job_home}/{job}",
+            arguments=list(arguments),
+            pod=pod,
+            conf={
+                "spark.kubernetes.driver.pod.name": pod,
+                "spark.driver.extraJavaOptions": " ".join((*driver_options(), *extra.driver_java_options.split())),
+                "spark.executor.extraJavaOptions": "-XX:+UseParallelGC -XX:+ExitOnOutOfMemoryError",
+                "spark.pyspark.python": extra.driver_python,
+                "spark.executorEnv.PYTHONPATH": extra.job_home,
+                **{f"spark.kubernetes.driverEnv.{name}": value for name, value in environment.items()},
+                **extra.conf,
+            },
+            driver_memory=extra.driver_memory,
+            environment=dict(os.environ),
+        )
+
+    def log_page(self, driver_id: str) -> str | None:
+        """Kubernetes has no page for a log."""
+        return None
+
+    def log_tails(self, driver_id: str) -> dict[str, str]:
+        """What the driver's container wrote last; nothing when its pod is gone."""
+        try:
+            tail = self._client().read_namespaced_pod_log(
+                _pod(driver_id), self._namespace, container=_CONTAINER, tail_lines=_TAIL_LINES
+            )
+        except self.passing_errors:
+            return {}
+        return {"the log": tail.strip()} if tail.strip() else {}
+
+    def kill(self, driver_id: str) -> str:
+        """Delete the driver's pod; its executors go with it, being owned by it."""
+        try:
+            self._client().delete_namespaced_pod(_pod(driver_id), self._namespace)
+        except self.passing_errors as error:
+            raise PlatformError(
+                f"the pod {driver_id} cannot be deleted: {error}",
+                f"kubectl delete pod -n {self._namespace} {_pod(driver_id)}",
+            ) from error
+        return "its pod is being deleted"
+
+    def _client(self) -> Any:
+        from airflow.providers.cncf.kubernetes import kube_client
+
+        return kube_client.get_kube_client()
+
+
+def _pod(driver_id: str) -> str:
+    return driver_id.rpartition(":")[2]
