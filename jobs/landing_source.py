@@ -88,7 +88,7 @@ class LandingReader(DataSourceStreamReader):
             options = self._options
             admission = Admission(
                 dsn=options["dsn"],
-                landing=Landing(options["incoming"], options["admitted"], options["archive"], options["quarantine"]),
+                landing=self._landing(),
                 query=options["query"],
                 epoch=int(options["epoch"]),
                 max_files=int(options["max_files"]),
@@ -117,9 +117,19 @@ class LandingReader(DataSourceStreamReader):
         assert isinstance(partition, FilesPartition)
         if next(_tasks_of_this_worker) < _TASKS_THAT_IMPORT:
             gc.freeze()
+        self._check_reached()
         limits = {"part_bytes": int(self._options["part_bytes"]), "max_bytes": int(self._options["max_file_bytes"])}
         read = (read_file(Path(file.path), file.file_id, start=file.start, **limits) for file in partition.files)
-        yield pack(partition.task, judge(itertools.chain.from_iterable(read)))
+        parcel = pack(partition.task, judge(itertools.chain.from_iterable(read)))
+        # Once more: what was unmounted meanwhile has made files unreadable that are not.
+        self._check_reached()
+        yield parcel
+
+    def _check_reached(self) -> None:
+        self._landing().check_reached(int(self._options["epoch"]))
+
+    def _landing(self) -> Landing:
+        return Landing(*(self._options[name] for name in ("incoming", "admitted", "archive", "quarantine")))
 
     def stop(self) -> None:
         if self._opened is not None:

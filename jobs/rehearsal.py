@@ -48,7 +48,12 @@ class _Shelf:
 
 
 class _ShelfReader(LandingReader):
+    """Its tasks read from a folder that is this machine's own."""
+
     _shelf: _Shelf | None = None
+
+    def _check_reached(self) -> None:
+        """There is no driver before it that could have left a mark."""
 
     def _admission(self) -> _Shelf:
         if self._shelf is None:

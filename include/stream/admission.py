@@ -16,6 +16,7 @@ from psycopg2.extras import execute_values
 
 from include.db import load_queries, transaction
 from include.db.lasting import LastingConnection
+from include.errors import PlatformError
 from include.stream.alarms import raise_quarantined
 from include.stream.arrivals import Arrival, Arrivals
 from include.stream.disk import shortage
@@ -99,7 +100,13 @@ class Admission:
         self._connection = LastingConnection(self.dsn)
 
     def recover(self) -> None:
-        """Bring the folders in line with Postgres after a driver died between a commit and a rename."""
+        """Bring the folders in line with Postgres after a driver died between a commit and a rename; leave our mark.
+
+        Raises
+        ------
+        PlatformError
+            When admitted files are missing from folders that no driver has worked with: these are others.
+        """
         self.landing.make()
         connection = self._connection.get()
         with connection, connection.cursor() as cursor:
@@ -113,11 +120,20 @@ class Admission:
             if missing:
                 # By the name as it is stored, which is not always the one in the folder.
                 arrived = {_storable(entry.name): entry.name for entry in self.landing.waiting()}
+                lost = [name for _, name in missing if name not in arrived]
+                if lost and not self.landing.is_known():
+                    raise PlatformError(
+                        f"{len(lost):,} admitted files ({lost[0]!r}, …) are not in {self.landing.admitted}, "
+                        "and no driver has ever worked with that folder",
+                        "Mount the storage of the landing folder here; if the files were removed on purpose, make an "
+                        "empty file named .epoch-0 there, and they will be reported as unreadable",
+                    )
                 for file_id, name in missing:
                     self._move_in(file_id, arrived.get(name, name))
             stems = [path.name.split(".")[0] for path in Path(self.landing.admitted).iterdir()]
             # What somebody else has put there is none of ours.
             settle_files(cursor, self.landing, [int(stem) for stem in stems if stem.isdecimal()])
+        self.landing.mark(self.epoch)
 
     def next_batch(self) -> list[PendingFile]:
         """Admit what has arrived, and plan the next batch; empty when nothing comes or intake is paused.

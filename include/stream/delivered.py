@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -14,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.errors import PlatformError
+
 _BUFFER_BYTES = 128 * 1024
 _CHUNK_BYTES = 1024 * 1024
+# What a network file system says when its server or its mount is gone: no fault of the file.
+_STORAGE_IS_AWAY = {errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
 
 @dataclass
@@ -119,6 +124,8 @@ def open_delivered(path: Path, max_bytes: int | None = None) -> Iterator[Deliver
     ------
     FileFaultError
         What is wrong with the file; also for errors while it is being read.
+    PlatformError
+        When the storage is away that the file lies on.
     """
     try:
         _check_kind(path, path.lstat())
@@ -132,6 +139,10 @@ def open_delivered(path: Path, max_bytes: int | None = None) -> Iterator[Deliver
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FileFaultError("gzip_damaged", str(error)) from error
     except OSError as error:
+        if error.errno in _STORAGE_IS_AWAY:
+            raise PlatformError(
+                f"the storage of {path} does not answer: {error}", "See its mount; the file is tried again"
+            ) from error
         raise FileFaultError("unreadable", str(error)) from error
 
 

@@ -3,22 +3,29 @@
 ``landing`` → (admitted) → ``landing-admitted`` → (loaded) → ``landing-archive`` or (at fault) → ``landing-quarantine``.
 All are on one file system, so each step is a rename. Admitted files are named by their id, whatever name they came
 with: no name can clash, climb out of the folder, or upset a tool.
+
+On a cluster the folders are shared by several machines. A machine that does not reach them sees no file, or an empty
+folder where they should be mounted, and would call every file unreadable. So the driver leaves a mark of its epoch
+among the admitted files, and nobody reads where that mark is missing.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from include.errors import PlatformError
 from include.settings import Settings
 
 SUFFIXES = (".csv", ".csv.gz")
 # A file being written is hidden: its writer renames it when it is whole.
 HIDDEN = (".", "_")
 _LONGEST_NAME_BYTES = 200
+_MARK = ".epoch-"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,39 @@ class Landing:
         """Create the folders that are missing."""
         for folder in (self.incoming, self.admitted, self.archive, self.quarantine):
             Path(folder).mkdir(parents=True, exist_ok=True)
+
+    def mark(self, epoch: int) -> None:
+        """Leave the mark of an epoch in place of the one before it: by rename, which a full disk allows, too."""
+        mark = self._mark(epoch)
+        for earlier in self._marks():
+            earlier.rename(mark)
+        mark.touch()
+
+    def is_known(self) -> bool:
+        """Whether any driver has ever worked with these folders."""
+        return bool(self._marks())
+
+    def check_reached(self, epoch: int) -> None:
+        """Refuse to read where the driver of an epoch has left no mark.
+
+        Raises
+        ------
+        PlatformError
+            When this machine sees another folder than the driver, or a newer driver has taken over.
+        """
+        try:
+            self._mark(epoch).lstat()
+        except OSError as error:
+            raise PlatformError(
+                f"{socket.gethostname()} does not see the admitted files of epoch {epoch} in {self.admitted}: {error}",
+                "Mount the storage of the landing folder at the same path on every machine of the cluster",
+            ) from error
+
+    def _mark(self, epoch: int) -> Path:
+        return Path(self.admitted) / f"{_MARK}{epoch}"
+
+    def _marks(self) -> list[Path]:
+        return list(Path(self.admitted).glob(f"{_MARK}*"))
 
     def waiting(self) -> Iterator[os.DirEntry[str]]:
         """The entries of the landing folder that look like delivered files, in no order."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from include.manifest import Manifest
+from include.stream.landing import HIDDEN
 from tests.chaos.feed import Feed
 from tests.chaos.instance import Instance
 from tests.chaos.patience import wait_for
@@ -117,7 +118,7 @@ FROM shop.files WHERE state <> 'admitted' AND file_id > %(after)s
 
 def _waiting(instance: Instance) -> list[str]:
     names = [entry.name for entry in instance.landing.waiting()]
-    names += [path.name for path in Path(instance.landing.admitted).iterdir()]
+    names += [path.name for path in Path(instance.landing.admitted).iterdir() if not path.name.startswith(HIDDEN)]
     return names + [name for (name,) in instance.rows("SELECT name FROM shop.files WHERE state = 'admitted'")]
 
 

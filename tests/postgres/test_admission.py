@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from include.db import transaction
-from include.errors import FencedError
+from include.errors import FencedError, PlatformError
 from include.settings import Settings
 from include.stream.admission import MAX_ATTEMPTS, MAX_DEATHS_ALONE, Admission, note_failure
 from include.stream.landing import Landing
@@ -152,8 +152,52 @@ def test_a_driver_finishes_what_a_dead_one_left_undone(database: Settings, landi
     (waiting,) = admission.next_batch()
     admission.close()
     assert Path(waiting.path).exists()
-    assert {path.name for path in admitted.iterdir()} == {Path(waiting.path).name, ".foreign"}
+    assert {path.name for path in admitted.iterdir()} == {
+        Path(waiting.path).name,
+        ".foreign",
+        f".epoch-{admission.epoch}",
+    }
     assert [path.name for path in database.archive_dir.glob("*/*")] == [f"{names['loaded.csv']}-loaded.csv"]
+
+
+def test_a_folder_that_is_another_is_not_taken_for_an_empty_one(database: Settings, landing: Path) -> None:
+    """What a driver sees that is started on a machine without the shared storage."""
+    deliver(landing, csv_text([valid_row()]), "waiting.csv")
+    before = admission_of(database, next_epoch(database))
+    before.recover()
+    assert ids(before) == [1]
+    before.close()
+    away = database.admitted_dir.with_name("away")
+    database.admitted_dir.rename(away)
+
+    admission = admission_of(database, next_epoch(database))
+    with pytest.raises(PlatformError, match=r"1 admitted files \('waiting.csv', …\) are not in .* Mount the storage"):
+        admission.recover()
+    with pytest.raises(PlatformError, match=f"does not see the admitted files of epoch {before.epoch} .* same path"):
+        admission.landing.check_reached(before.epoch)
+    assert query(database, "SELECT state FROM shop.files") == [("admitted",)]
+
+    database.admitted_dir.rmdir()
+    away.rename(database.admitted_dir)
+    admission.recover()
+    admission.landing.check_reached(admission.epoch)
+    with pytest.raises(PlatformError):
+        admission.landing.check_reached(before.epoch)
+    assert ids(admission) == [1]
+    admission.close()
+
+
+def test_files_that_were_removed_on_purpose_are_reported(database: Settings, landing: Path) -> None:
+    deliver(landing, csv_text([valid_row()]), "removed.csv")
+    before = admission_of(database, next_epoch(database))
+    before.recover()
+    (file,) = before.next_batch()
+    before.close()
+    Path(file.path).unlink()
+    admission = admission_of(database, next_epoch(database))
+    admission.recover()
+    assert ids(admission) == [1]
+    admission.close()
 
 
 def test_intake_pauses_while_a_disk_is_nearly_full(database: Settings, landing: Path, admission: Admission) -> None:

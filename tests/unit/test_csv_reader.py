@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
@@ -17,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from include.contract import COLUMN_NAMES
+from include.errors import PlatformError
 from include.stream.csv_reader import READER_SCHEMA, read_file
 from include.stream.raw_lines import raw_lines
 from include.stream.records import MAX_RECORD_BYTES, START, Position
@@ -155,6 +157,18 @@ def test_a_file_that_nobody_may_read_is_a_fault_also_for_root(tmp_path: Path) ->
     path.chmod(0)
     rows, footer = read(path)
     assert (rows, footer["row_error"]) == ([], "unreadable")
+
+
+def test_storage_that_is_away_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "whole.csv"
+    path.write_text(csv_text([valid_row()]))
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(PlatformError, match=r"the storage of .*whole.csv does not answer: .*[Ss]tale"):
+        read(path)
 
 
 def test_gzip_is_read_and_a_damaged_one_is_a_fault(tmp_path: Path) -> None:
