@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -43,10 +44,19 @@ class DagTest:
         A metadata database, of which this run gets a copy.
     home:
         A directory of its own, made here.
+    variables:
+        Of its environment, beside those of the platform: for example another Connection.
     """
 
     def __init__(
-        self, settings: Settings, dag_id: str, params: Mapping[str, object] | None, *, metadata: Path, home: Path
+        self,
+        settings: Settings,
+        dag_id: str,
+        params: Mapping[str, object] | None,
+        *,
+        metadata: Path,
+        home: Path,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         home.mkdir()
         shutil.copy(metadata, home)
@@ -57,6 +67,7 @@ class DagTest:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url.replace("sqlite", "sqlite+aiosqlite"),
+            **variables,
         }
         self.dag_id = dag_id
         self.metadata = home / metadata.name
