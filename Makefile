@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) pytest tests/dags
 	@$(RUN) pytest tests/e2e
 
+test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 minutes); WRITE_DOCS=1 writes docs/cluster.md.
+	@$(RUN) pytest tests/cluster $(ARGS)
+
 soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.
 	@$(RUN) tests.soak $(ARGS)
 
@@ -86,10 +89,11 @@ bench: install ## Measure everything beside its references (hours) and write doc
 bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
 	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
 
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs.
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, keys of the Spark connection.
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
+	@$(RUN) include.airflow.spark_page
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \

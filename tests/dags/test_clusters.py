@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
-from include.airflow import operators
+from include.airflow import operators, spark_page
 from include.airflow.clusters import cluster_of
 from include.airflow.connections import SPARK_CONN_ID
 from include.airflow.operators import StreamSubmitOperator
@@ -164,3 +164,7 @@ def test_a_namespace_that_cannot_be_seen_is_refused_at_once(operator: StreamSubm
     pods.namespace = "another"
     with pytest.raises(PlatformError, match=r"the namespace shopstream cannot be seen: \(403\).*rbac.yaml"):
         operator._cluster.check_reachable()
+
+
+def test_the_page_of_the_keys_is_up_to_date() -> None:
+    assert spark_page.PAGE.read_text(encoding="utf-8") == spark_page.page(), "run `make docs`, commit docs/cluster.md"
