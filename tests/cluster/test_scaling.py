@@ -25,6 +25,7 @@ from tests.benchmarks.machine import describe
 from tests.cluster.nodes import SparkNodes
 from tests.cluster.stream import deliver
 from tests.cluster.test_kills import PAGE
+from tests.soak.memory import MIB, MemoryWatch
 from tests.support.postgres import cloned_database
 from tests.support.spark import with_spark_ports
 
@@ -64,6 +65,8 @@ class Measured:
         How long the driver waited for rows that tasks were still reading, and how long it stored rows.
     busy_cores:
         How many cores of the machine worked in the mean, whatever for.
+    memory:
+        Peak of one executor with its worker: the JVMs, and Python.
     """
 
     where: str
@@ -72,6 +75,7 @@ class Measured:
     waiting_seconds: float
     loading_seconds: float
     busy_cores: float
+    memory: str
 
     @property
     def rows_per_second(self) -> float:
@@ -102,18 +106,23 @@ def _measure(cluster: Settings, tmp_path: Path, workers: int) -> Measured:
         prepare_java(settings)
         Landing.of(settings).make()
         deliver(settings, rows=_ROWS, rows_per_file=_ROWS_PER_FILE)
+        memory = ""
         if not workers:
             busy = _drain(settings, "local[2,4]")
         else:
-            with SparkNodes(settings, workers=workers, cores=1, memory="1g"):
+            with (
+                SparkNodes(settings, workers=workers, cores=1, memory="1g") as spark,
+                MemoryWatch(spark.nodes[0].process.pid) as watch,
+            ):
                 busy = _drain(settings, f"spark://127.0.0.1:{settings.ports['spark-master']}")
+            memory = f"{watch.jvm / MIB:.0f} + {watch.python / MIB:.0f} MiB"
         with transaction(settings.dsn("owner")) as cursor:
             cursor.execute(_MEASURED, {"first": _FIRST_BATCHES})
             rows, seconds, waiting, loading = cursor.fetchone()
             cursor.execute("SELECT count(*), bool_and(state = 'loaded') FROM shop.files")
             assert cursor.fetchone() == (_ROWS // _ROWS_PER_FILE, True)
     where = f"{workers} executors" if workers > 1 else "1 executor" if workers else "`local[2]`, in the driver"
-    return Measured(where, rows, seconds, waiting, loading, busy)
+    return Measured(where, rows, seconds, waiting, loading, busy, memory)
 
 
 def _drain(settings: Settings, master: str) -> float:
@@ -145,12 +154,12 @@ def _section(measured: list[Measured]) -> str:
         "PostgreSQL share the cores.",
         "",
         "| tasks run in | rows/s | the driver waits for rows | the driver stores rows | ceiling of the driver, rows/s "
-        "| cores busy |",
-        "|---|---|---|---|---|---|",
+        "| cores busy | one executor and its worker, JVMs + Python |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {one.where} | {one.rows_per_second:,.0f} | {one.waiting_seconds / one.seconds:.0%} "
-        f"| {one.loading_seconds / one.seconds:.0%} | {one.ceiling:,.0f} | {one.busy_cores:.2f} |"
+        f"| {one.loading_seconds / one.seconds:.0%} | {one.ceiling:,.0f} | {one.busy_cores:.2f} | {one.memory} |"
         for one in measured
     ]
     return "\n".join(lines)
