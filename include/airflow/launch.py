@@ -46,14 +46,18 @@ def submit_environment(
     kept = {
         name: value for name, value in environ.items() if not name.startswith(dropped) and name not in _OF_THIS_MACHINE
     }
-    # Found by PATH, since JAVA_HOME would be copied to a machine where it may lead nowhere.
-    java = [str(Path(environ["JAVA_HOME"]) / "bin")] if environ.get("JAVA_HOME") else []
-    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *java, kept.get("PATH", os.defpath)])
+    kept["PATH"] = search_path(environ)
     if job_home is not None:
         kept["PYTHONPATH"] = job_home
     kept["SHOPSTREAM_HOME"] = str(settings.root)
     kept["SHOPSTREAM_LANDING"] = str(settings.landing_dir)
     return {**kept, **changes}
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """Where ``spark-submit`` and its Java are found: not by JAVA_HOME, which would lead nowhere on another machine."""
+    java = [str(Path(environ["JAVA_HOME"]) / "bin")] if environ.get("JAVA_HOME") else []
+    return os.pathsep.join([str(Path(sys.executable).parent), *java, environ.get("PATH", os.defpath)])
 
 
 def check_reachable(host: str, port: int | None, rest_port: int) -> None:

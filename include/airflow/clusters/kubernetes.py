@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from include.airflow.clusters.base import Submission
+from include.airflow.launch import search_path
 from include.airflow.spark_extra import SparkExtra
 from include.errors import PlatformError, SettingsError
 from include.platform.driver_jvm import driver_options
@@ -78,7 +79,7 @@ class KubernetesCluster:
                 **extra.conf,
             },
             driver_memory=extra.driver_memory,
-            environment=dict(os.environ),
+            environment={**os.environ, "PATH": search_path(os.environ)},
         )
 
     def log_page(self, driver_id: str) -> str | None:
