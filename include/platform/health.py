@@ -1,0 +1,97 @@
+"""Whether a program of a container works, not only runs: ``python -m include.platform.health NAME``.
+
+The engine of the containers calls it; exit status 0 is healthy. Engines show an unhealthy container, but do not start
+it again. So after ``--end-after`` failures in a row the first process of the container is asked to stop, and the
+restart policy does the rest: what the watchdog does on a laptop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from include.platform.programs import own_host
+from include.platform.rest import AirflowApi
+from include.platform.spark import known_hosts
+from include.settings import Settings
+
+_FIRST_PROCESS = 1
+_TIMEOUT_SECONDS = 5.0
+
+
+def _component(name: str) -> Callable[[Settings], bool]:
+    def is_healthy(settings: Settings) -> bool:
+        unhealthy = AirflowApi(settings, timeout_seconds=_TIMEOUT_SECONDS).unhealthy()
+        # Without the API server or the database nothing can be told of it, and it is not to blame.
+        return not {"api-server", "metadatabase"}.isdisjoint(unhealthy) or name not in unhealthy
+
+    return is_healthy
+
+
+def _api_server(settings: Settings) -> bool:
+    unhealthy = AirflowApi(settings, timeout_seconds=_TIMEOUT_SECONDS).unhealthy()
+    return {"api-server", "metadatabase"}.isdisjoint(unhealthy)
+
+
+def _spark_worker(settings: Settings) -> bool:
+    hosts = known_hosts(settings)
+    # A master that is away says nothing about the worker.
+    return hosts is None or own_host(settings) in hosts
+
+
+def _metrics(settings: Settings) -> bool:
+    url = f"http://{own_host(settings)}:{settings.ports['metrics']}/metrics"
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+        return bool(answer.status == 200)
+
+
+CHECKS: dict[str, Callable[[Settings], bool]] = {
+    "api-server": _api_server,
+    "scheduler": _component("scheduler"),
+    "dag-processor": _component("dag_processor"),
+    "triggerer": _component("triggerer"),
+    "spark-master": lambda settings: known_hosts(settings) is not None,
+    "spark-worker": _spark_worker,
+    "metrics": _metrics,
+}
+
+
+def is_healthy(settings: Settings, name: str) -> bool:
+    """Whether the program works; what fails to tell counts as no."""
+    try:
+        return CHECKS[name](settings)
+    except OSError:
+        return False
+
+
+def count_failures(name: str, healthy: bool, directory: Path) -> int:
+    """The number of failures in a row, this one included."""
+    kept = directory / f"unhealthy-{name}"
+    failures = 0 if healthy else 1 + (int(kept.read_text()) if kept.exists() else 0)
+    kept.write_text(str(failures))
+    return failures
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Look once; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m include.platform.health", description=__doc__)
+    parser.add_argument("name", choices=sorted(CHECKS))
+    parser.add_argument("--end-after", type=int, metavar="N", help="stop the container after N failures in a row")
+    arguments = parser.parse_args(argv)
+    healthy = is_healthy(Settings.from_env(), arguments.name)
+    failures = count_failures(arguments.name, healthy, Path(tempfile.gettempdir()))
+    if arguments.end_after and failures >= arguments.end_after:
+        count_failures(arguments.name, True, Path(tempfile.gettempdir()))
+        os.kill(_FIRST_PROCESS, signal.SIGTERM)
+    print(f"{arguments.name}: {'healthy' if healthy else f'unhealthy, {failures} times in a row'}")
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
