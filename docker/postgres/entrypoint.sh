@@ -4,18 +4,20 @@
 # by `include.platform.container prepare`.
 #
 # Variables: PGDATA; POSTGRES_NAMES, the host names in the certificate, separated by spaces; POSTGRES_MAX_CONNECTIONS;
-# POSTGRES_SHARED_BUFFERS_MB, by default a quarter of the memory that this container may use.
+# POSTGRES_SHARED_BUFFERS_MB, by default a quarter of the memory that this container may use. Arguments go to postgres.
 set -euo pipefail
 umask 077
 
 readonly MAJOR=18
-readonly PASSWORD=/run/secrets/postgres-password
-readonly TUNING=/etc/shopstream/postgresql.conf
+# Only tests set it: a directory that stands for the root of the container.
+readonly ROOT=${POSTGRES_ROOT:-}
+readonly PASSWORD=$ROOT/run/secrets/postgres-password
+readonly TUNING=$ROOT/etc/shopstream/postgresql.conf
 # The key of the authority and of the server: nobody but this container has them.
-readonly KEYS=/var/lib/postgresql/tls
+readonly KEYS=$ROOT/var/lib/postgresql/tls
 # The certificate of the authority, for everybody who connects.
-readonly PUBLIC=/etc/shopstream/ca
-readonly SOCKETS=/var/run/postgresql
+readonly PUBLIC=$ROOT/etc/shopstream/ca
+readonly SOCKETS=$ROOT/var/run/postgresql
 readonly AUTHORITY_DAYS=3650 SERVER_DAYS=397 RENEW_SECONDS=$((30 * 86400))
 
 fail() {
