@@ -11,6 +11,7 @@ from pathlib import Path
 from include.airflow.connections import SPARK_CONN_ID
 from include.errors import PlatformError
 from include.platform.environment import PROGRAM_VARIABLE
+from include.platform.spark import check_version
 from include.settings import Settings
 
 
@@ -41,3 +42,4 @@ def check_reachable(hosts: str | None, port: int | None, rest_port: int | str) -
                 f"the Spark master cannot be reached at {host}, {name} {number}: {error}",
                 f"See `make status` and the Airflow connection {SPARK_CONN_ID}; `make up` starts what is down",
             ) from error
+    check_version(host, int(rest_port))

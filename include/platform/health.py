@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from include.platform.environment import airflow_environment
 from include.platform.programs import own_host
 from include.platform.rest import AirflowApi
 from include.platform.spark import known_hosts
@@ -23,6 +26,8 @@ from include.settings import Settings
 
 _FIRST_PROCESS = 1
 _TIMEOUT_SECONDS = 5.0
+# It imports all of Airflow first.
+_PING_SECONDS = 40.0
 
 
 def _component(name: str) -> Callable[[Settings], bool]:
@@ -51,6 +56,14 @@ def _metrics(settings: Settings) -> bool:
         return bool(answer.status == 200)
 
 
+def _celery_worker(settings: Settings) -> bool:
+    application = "airflow.providers.celery.executors.celery_executor.app"
+    command = [sys.executable, "-m", "celery", "--app", application, "inspect", "ping", "--timeout", "5"]
+    command += ["--destination", f"celery@{socket.gethostname()}"]
+    done = subprocess.run(command, env=airflow_environment(settings), capture_output=True, timeout=_PING_SECONDS)
+    return done.returncode == 0
+
+
 CHECKS: dict[str, Callable[[Settings], bool]] = {
     "api-server": _api_server,
     "scheduler": _component("scheduler"),
@@ -59,6 +72,7 @@ CHECKS: dict[str, Callable[[Settings], bool]] = {
     "spark-master": lambda settings: known_hosts(settings) is not None,
     "spark-worker": _spark_worker,
     "metrics": _metrics,
+    "celery-worker": _celery_worker,
 }
 
 
@@ -66,7 +80,7 @@ def is_healthy(settings: Settings, name: str) -> bool:
     """Whether the program works; what fails to tell counts as no."""
     try:
         return CHECKS[name](settings)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
