@@ -79,7 +79,7 @@ class Layer:
         lines = [
             "set -eu",
             "mount --make-rprivate /",
-            f"mkdir {place}/layer && mount -t tmpfs layer {place}/layer",
+            f"mkdir -p {place}/layer && mount -t tmpfs layer {place}/layer",
             f"mkdir {place}/layer/upper {place}/layer/work {root}",
             f"mount -t overlay layer -o lowerdir=/,upperdir={place}/layer/upper,workdir={place}/layer/work {root}",
             f"hostname {name}",
