@@ -1,8 +1,8 @@
 """Whether a program of a container works, not only runs: ``python -m include.platform.health NAME``.
 
 The engine of the containers calls it; exit status 0 is healthy. Engines show an unhealthy container, but do not start
-it again. So after ``--end-after`` failures in a row the first process of the container is asked to stop, and the
-restart policy does the rest: what the watchdog does on a laptop.
+it again. So after ``--end-after`` failures in a row the container is asked to stop, at the next one it is killed, and
+the restart policy does the rest: what the watchdog does on a laptop.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from include.platform.spark import known_hosts
 from include.settings import Settings
 
 _FIRST_PROCESS = 1
+# As kill(2) has it: every process but the first and the caller. Without them the first one, an init, ends too.
+_ALL_OTHERS = -1
 _TIMEOUT_SECONDS = 5.0
 # It imports all of Airflow first.
 _PING_SECONDS = 40.0
@@ -85,7 +87,7 @@ def is_healthy(settings: Settings, name: str) -> bool:
 
 
 def count_failures(name: str, healthy: bool, directory: Path) -> int:
-    """The number of failures in a row, this one included."""
+    """The number of failures in a row, this one included; ``directory`` does not outlive the container's processes."""
     kept = directory / f"unhealthy-{name}"
     failures = 0 if healthy else 1 + (int(kept.read_text()) if kept.exists() else 0)
     kept.write_text(str(failures))
@@ -100,10 +102,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     healthy = is_healthy(Settings.from_env(), arguments.name)
     failures = count_failures(arguments.name, healthy, Path(tempfile.gettempdir()))
-    if arguments.end_after and failures >= arguments.end_after:
-        count_failures(arguments.name, True, Path(tempfile.gettempdir()))
-        os.kill(_FIRST_PROCESS, signal.SIGTERM)
     print(f"{arguments.name}: {'healthy' if healthy else f'unhealthy, {failures} times in a row'}")
+    if arguments.end_after and failures == arguments.end_after:
+        os.kill(_FIRST_PROCESS, signal.SIGTERM)
+    elif arguments.end_after and failures > arguments.end_after:
+        os.kill(_ALL_OTHERS, signal.SIGKILL)
     return 0 if healthy else 1
 
 

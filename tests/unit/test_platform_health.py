@@ -70,7 +70,7 @@ def test_a_program_that_stays_unhealthy_is_asked_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signals: list[tuple[int, int]] = []
-    verdicts = iter([False, False, True, False, False, False, False])
+    verdicts = iter([False, False, True, False, False, False, False, True])
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(health.os, "kill", lambda pid, number: signals.append((pid, number)))
     monkeypatch.setattr(health, "is_healthy", lambda settings, name: next(verdicts))
@@ -78,6 +78,8 @@ def test_a_program_that_stays_unhealthy_is_asked_to_end(
     assert statuses == [1, 1, 0, 1, 1, 1]
     assert signals == [(1, signal.SIGTERM)]
     assert "unhealthy, 3 times in a row" in capsys.readouterr().out
-    # It gets as many looks again after its restart.
+    # It did not listen.
     assert main(["scheduler", "--end-after", "3"]) == 1
-    assert len(signals) == 1
+    assert signals[1:] == [(-1, signal.SIGKILL)]
+    assert main(["scheduler", "--end-after", "3"]) == 0
+    assert len(signals) == 2
