@@ -24,6 +24,7 @@ from include.platform.environment import airflow_environment, settings_environme
 from include.platform.home import Memory, exclusive, make_directories
 from include.platform.java import prepare_java
 from include.platform.logs import tail
+from include.platform.preflight import check_database, check_secrets
 from include.platform.prepare import prepare_schema
 from include.platform.processes import end_processes, instance_processes
 from include.platform.programs import expected_programs
@@ -32,7 +33,7 @@ from include.platform.rest import AirflowApi
 from include.platform.secrets import admin_password
 from include.platform.spark import alive_workers
 from include.platform.supervisor import Supervisor, running_settings
-from include.settings import REPOSITORY, Settings
+from include.settings import REPOSITORY, ROLES, Settings
 from include.stream.status import stream_status
 
 FEED, STREAM, REFRESH, QUALITY = "generate_events", "stream_events", "refresh_views", "check_quality"
@@ -97,6 +98,7 @@ class Startup:
             self._sweep()
             self._forget_drivers()
             check_ports(self.settings)
+            self._check_own_database()
             with self.report.step("Java") as step:
                 step.text = f"Java {prepare_java(self.settings)}"
             postgres.ensure_passwords(self.settings.passfile)
@@ -117,6 +119,14 @@ class Startup:
             self.memory.save(self.settings)
         else:
             self._tell_what_runs()
+
+    def _check_own_database(self) -> None:
+        """Refuse a server of the user's own that cannot be used as it is, before anything is started."""
+        if postgres.is_embedded(self.settings):
+            return
+        check_secrets(self.settings, (), [f"shop_{role}" for role in ROLES])
+        check_database(self.settings, "owner")
+        check_database(self.settings, "airflow", postgres.AIRFLOW_DATABASE)
 
     def _sweep(self) -> None:
         """Without a supervisor nothing of this instance should run: it was killed, and its programs were orphaned."""
