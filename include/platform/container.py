@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.errors import ShopstreamError
+from include.errors import PlatformError, ShopstreamError
 from include.platform import postgres
 from include.platform.environment import BROKER_FILE, PROGRAM_VARIABLE, airflow_environment
 from include.platform.home import make_directories
@@ -131,6 +131,16 @@ def prepare(settings: Settings) -> None:
     print("Airflow's metadata database is prepared", flush=True)
 
 
+def _make_directories(settings: Settings) -> None:
+    try:
+        make_directories(settings)
+    except OSError as error:
+        raise PlatformError(
+            f"{error.filename} cannot be made: {error.strerror}",
+            f"Mount a volume there that the user with the number {os.geteuid()} may write to",
+        ) from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Prepare, or become a program; returns the exit status when it is neither."""
     parser = argparse.ArgumentParser(prog="python -m include.platform.container", description=__doc__)
@@ -139,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     action: Callable[[Settings], None] = prepare if name == "prepare" else lambda settings: start(settings, name)
     try:
         settings = Settings.from_env()
-        make_directories(settings)
+        _make_directories(settings)
         action(settings)
     except ShopstreamError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -68,12 +68,17 @@ class Image:
     files: dict[str, str] = field(default_factory=dict)
 
 
+def instructions(path: Path) -> list[tuple[str, str]]:
+    """The instructions of a Dockerfile in their order: word and arguments."""
+    text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    return [(word, rest) for word, _, rest in (line.strip().partition(" ") for line in lines) if word]
+
+
 def read_dockerfile(path: Path) -> Image:
     """Read the last stage; what an earlier stage hands over is taken from the same place of the repository."""
-    text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     image = Image("")
-    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-        word, _, rest = line.strip().partition(" ")
+    for word, rest in instructions(path):
         if word == "FROM":
             image = Image(rest.split()[0])
         elif word == "WORKDIR":

@@ -84,6 +84,15 @@ def test_a_program_without_its_secrets_is_not_started(
     assert "nothing has been started, secrets are missing" in capsys.readouterr().err
 
 
+def test_a_volume_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOPSTREAM_HOME", str(tmp_path))
+    monkeypatch.setenv("SHOPSTREAM_LANDING", "/proc/landing")
+    assert main(["spark-master"]) == EXIT_CONFIGURATION
+    assert "/proc/landing cannot be made: No such file or directory. Mount a volume there" in capsys.readouterr().err
+
+
 def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SHOPSTREAM_DATABASE_SSLMODE", "verify-full")
     monkeypatch.setenv("SHOPSTREAM_DATABASE_HOST", "db.example")

@@ -149,6 +149,7 @@ def test_our_settings_are_accepted(name: str) -> None:
     assert settings.root == Path("/var/lib/shopstream")
     mounted = {_target(one) for one in SERVICES[name].get("volumes", [])}
     assert str(settings.root) in mounted
+    assert settings.landing_dir.is_relative_to(settings.root) or str(settings.landing_dir.parent) in mounted
     if "pgpass" in {one["target"] for one in SERVICES[name].get("secrets", []) if isinstance(one, dict)}:
         assert str(settings.database_sslrootcert.parent) in mounted  # type: ignore[union-attr]
 

@@ -153,7 +153,16 @@ class Layer:
         home = self._directory / "packages"
         if not home.exists():
             target = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
-            command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "--no-compile",
+            ]
             command += ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
             subprocess.run(command, check=True)
         return home
