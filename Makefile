@@ -7,9 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
+COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,14 +66,20 @@ lint: install ## Check style, formatting and types.
 
 test: lint ## Lint, then all tests, the quick ones first (includes the whole platform and a browser).
 	@$(RUN) tests.support.browser
+	@$(RUN) tests.support.tls_postgres
 	@$(RUN) pytest tests/unit
 	@$(RUN) pytest tests/postgres
+	@$(RUN) pytest tests/deploy/quick
 	@$(RUN) pytest tests/spark
 	@$(RUN) pytest tests/dags
 	@$(RUN) pytest tests/e2e
 
 test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 minutes); WRITE_DOCS=1 writes docs/cluster.md.
 	@$(RUN) pytest tests/cluster $(ARGS)
+
+test-deploy: install ## Run the services of docker/compose.yaml on this machine, as root, without a container engine.
+	@$(RUN) tests.support.tls_postgres
+	@$(RUN) pytest tests/deploy
 
 soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.
 	@$(RUN) tests.soak $(ARGS)
@@ -98,3 +105,20 @@ docs: install ## Render the generated parts of the docs: data dictionary, settin
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
 		--no-emit-index-url --no-emit-find-links -o requirements.txt --quiet
+
+docker-secrets: ## Make what is missing of the containers' passwords, keys and docker/.env.
+	@docker/secrets.sh
+
+docker-up: docker-secrets ## Build the images and start the platform in containers; SCALE='spark-worker=3' for more of one.
+	@$(COMPOSE) up --build --detach --wait $(foreach one,$(SCALE),--scale $(one))
+	@echo "Airflow: user admin, password in docker/secrets/admin-password; the addresses: $(COMPOSE) ps"
+
+docker-down: ## Stop the containers; volumes and secrets stay.
+	@$(COMPOSE) down
+
+docker-logs: ## Follow the logs of the containers; NAME=scheduler for one of them.
+	@$(COMPOSE) logs --follow --tail 100 $(NAME)
+
+docker-lock: install ## Compile what the images need beside requirements.txt, for Celery.
+	@$(VENV)/bin/uv pip compile docker/app/celery.in -c requirements.txt --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-config --no-emit-index-url --no-emit-find-links -o docker/app/celery.txt --quiet

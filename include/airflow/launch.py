@@ -12,6 +12,7 @@ from types import MappingProxyType
 from include.airflow.connections import SPARK_CONN_ID
 from include.errors import PlatformError
 from include.platform.environment import PROGRAM_VARIABLE
+from include.platform.spark import check_version
 from include.settings import Settings
 
 # What describes the machine of Airflow: the worker that runs the driver has its own Java, Spark and addresses.
@@ -70,3 +71,4 @@ def check_reachable(host: str, port: int | None, rest_port: int) -> None:
                 f"the Spark master cannot be reached at {host}, {name} {number}: {error}",
                 f"See `make status` and the Airflow connection {SPARK_CONN_ID}; `make up` starts what is down",
             ) from error
+    check_version(host, int(rest_port))

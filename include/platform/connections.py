@@ -14,6 +14,9 @@ _DATABASE_ROLES: tuple[Role, ...] = ("owner", "ops", "quality")
 def airflow_connections(settings: Settings) -> list[dict[str, Any]]:
     """Each as keyword arguments of Airflow's ``Connection``."""
     passwords = ensure_passwords(settings.passfile)
+    transport: dict[str, str] = {"sslmode": settings.database_sslmode}
+    if settings.database_sslrootcert:
+        transport["sslrootcert"] = str(settings.database_sslrootcert)
     postgres = [
         {
             "conn_id": f"shop_{role}",
@@ -23,7 +26,7 @@ def airflow_connections(settings: Settings) -> list[dict[str, Any]]:
             "schema": settings.database_name,
             "login": f"shop_{role}",
             "password": passwords[f"shop_{role}"],
-            "extra": json.dumps({"sslmode": settings.database_sslmode}),
+            "extra": json.dumps(transport),
             "description": f"The analytics database as role {role}.",
         }
         for role in _DATABASE_ROLES
@@ -31,7 +34,7 @@ def airflow_connections(settings: Settings) -> list[dict[str, Any]]:
     spark = {
         "conn_id": "spark_cluster",
         "conn_type": "spark",
-        "host": "spark://127.0.0.1",
+        "host": f"spark://{settings.spark_host}",
         "port": settings.ports["spark-master"],
         "extra": json.dumps({"deploy-mode": "cluster", "rest-port": settings.ports["spark-rest"]}),
         "description": "The standalone master; drivers run on its workers.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from include.platform.java import java_home
 from include.platform.packages import package_directory
 from include.platform.postgres import AIRFLOW_DATABASE
 from include.platform.secrets import airflow_secrets
-from include.settings import PREFIX, REPOSITORY, Settings
+from include.settings import ANY_ADDRESS, PREFIX, REPOSITORY, Settings
 
 # Marks every process of an instance, whoever its parent became: that is how leftovers are found and nothing else is.
 INSTANCE_VARIABLE = "PLATFORM_HOME"
 PROGRAM_VARIABLE = "PLATFORM_PROGRAM"
+
+# The file with the URL of Celery's broker, password included; only the Celery executor has one.
+BROKER_FILE = "broker-url"
 
 # What another tool left in the user's shell must not change what runs here.
 _FOREIGN = ("AIRFLOW_HOME", "AIRFLOW__", "SPARK_", "PYSPARK_", "JAVA_", "PYTHON", "PG", "VIRTUAL_ENV")
@@ -52,18 +56,23 @@ def spark_environment(settings: Settings) -> dict[str, str]:
     return {
         **base_environment(settings),
         "SPARK_HOME": str(package_directory("pyspark")),
-        # Everything that Spark binds, in daemons and drivers.
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_PUBLIC_DNS": "127.0.0.1",
+        **_spark_addresses(settings),
         "PYSPARK_PYTHON": sys.executable,
     }
+
+
+def _spark_addresses(settings: Settings) -> dict[str, str]:
+    """What confines all that Spark binds, in daemons and drivers, to one address; without it Spark asks the machine."""
+    if settings.bind_host == ANY_ADDRESS:
+        return {}
+    return {"SPARK_LOCAL_IP": settings.bind_host, "SPARK_PUBLIC_DNS": settings.bind_host}
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
     """For the Airflow processes, their tasks, and ``airflow`` on the command line."""
     home = settings.root / "airflow"
-    port = settings.ports["airflow"]
-    secrets = airflow_secrets(settings)
+    # Airflow reads them from their files: what is in an environment is seen by whoever may look at the process.
+    keys = {name: f"cat {shlex.quote(str(path))}" for name, path in airflow_secrets(settings).items()}
     url = (
         f"://shop_airflow@/{AIRFLOW_DATABASE}?host={settings.database_host or settings.socket_dir}"
         f"&port={settings.database_port}&passfile={settings.passfile}"
@@ -71,19 +80,20 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     options = {
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "CORE__DAGS_FOLDER": REPOSITORY / "dags",
-        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__FERNET_KEY": secrets["fernet-key"],
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": settings.dags_start_paused,
+        "CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "CORE__EXECUTOR": settings.executor,
+        "CORE__FERNET_KEY_CMD": keys["fernet-key"],
         "CORE__LOAD_EXAMPLES": False,
-        "CORE__PARALLELISM": 4,
+        "CORE__PARALLELISM": settings.parallelism,
         "CORE__PLUGINS_FOLDER": home / "plugins",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{url}&sslmode={settings.database_sslmode}",
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg{url}&ssl={settings.database_sslmode}",
-        "API__BASE_URL": f"http://127.0.0.1:{port}",
+        "API__BASE_URL": settings.public_url or settings.airflow_url,
         "API__INSTANCE_NAME": "Shopstream",
-        "API__SECRET_KEY": secrets["api-secret-key"],
+        "API__SECRET_KEY_CMD": keys["api-secret-key"],
         "API__WORKERS": 1,
-        "API_AUTH__JWT_SECRET": secrets["jwt-secret"],
+        "API_AUTH__JWT_SECRET_CMD": keys["jwt-secret"],
         # Tokens that expire while the API is away are never renewed.
         "EXECUTION_API__JWT_EXPIRATION_TIME": 86400,
         # A running stream outlives an API server that is away for minutes.
@@ -97,10 +107,14 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "LOGGING__LOGGING_LEVEL": "INFO",
         "LOGGING__COLORED_CONSOLE_LOG": False,
     }
+    if settings.executor == "CeleryExecutor":
+        options["CELERY__BROKER_URL_CMD"] = f"cat {shlex.quote(str(settings.secrets_dir / BROKER_FILE))}"
     return {
         **base_environment(settings),
         "SPARK_HOME": str(package_directory("pyspark")),
-        "SPARK_LOCAL_IP": "127.0.0.1",
+        **_spark_addresses(settings),
+        # Of the two drivers only one would take it from the URL.
+        **({"PGSSLROOTCERT": str(settings.database_sslrootcert)} if settings.database_sslrootcert else {}),
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
     }

@@ -58,3 +58,7 @@ def prepare_java(settings: Settings) -> str:
     if done.returncode or not version:
         raise PlatformError(f"{java} cannot run Spark: {(done.stderr or done.stdout).strip()}", remedy)
     return version[1]
+
+
+if __name__ == "__main__":
+    print(f"Java {prepare_java(Settings.from_env())}")

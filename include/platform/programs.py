@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from include.platform import postgres
 from include.platform.environment import airflow_environment, base_environment, spark_environment
 from include.platform.java import java_home
 from include.platform.packages import package_directory
-from include.settings import Settings
+from include.settings import ANY_ADDRESS, Settings
 
 _WORKER_TIMEOUT_SECONDS = 20
 
@@ -49,7 +50,7 @@ def _airflow(*arguments: str) -> Callable[[Settings], list[str]]:
 
 
 def _api_server(settings: Settings) -> list[str]:
-    return _airflow("api-server", "--host", "127.0.0.1", "--port", str(settings.ports["airflow"]))(settings)
+    return _airflow("api-server", "--host", settings.bind_host, "--port", str(settings.ports["airflow"]))(settings)
 
 
 def _spark(settings: Settings, *arguments: str, options: Mapping[str, object]) -> list[str]:
@@ -66,7 +67,7 @@ def _spark_master(settings: Settings) -> list[str]:
     ports = settings.ports
     listen = [
         "--host",
-        "127.0.0.1",
+        settings.spark_host,
         "--port",
         str(ports["spark-master"]),
         "--webui-port",
@@ -74,7 +75,7 @@ def _spark_master(settings: Settings) -> list[str]:
     ]
     options = {
         "spark.master.rest.enabled": "true",
-        "spark.master.rest.host": "127.0.0.1",
+        "spark.master.rest.host": settings.bind_host,
         "spark.master.rest.port": ports["spark-rest"],
         # A master that died finds its drivers again.
         "spark.deploy.recoveryMode": "FILESYSTEM",
@@ -89,22 +90,28 @@ def _spark_worker(settings: Settings) -> list[str]:
     ports = settings.ports
     listen = [
         "--host",
-        "127.0.0.1",
+        own_host(settings),
         "--port",
         str(ports["spark-worker"]),
         "--webui-port",
         str(ports["spark-worker-ui"]),
     ]
     # Slots, not a limit that anything enforces: room for a drain job beside the stream.
-    listen += ["--cores", str(max(4, os.cpu_count() or 1)), "--memory", "4g"]
+    cores = settings.spark_worker_cores or max(4, os.cpu_count() or 1)
+    listen += ["--cores", str(cores), "--memory", settings.spark_worker_memory]
     options = {
         "spark.worker.timeout": _WORKER_TIMEOUT_SECONDS,
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.appDataTtl": 86400,
     }
     work = ["--work-dir", str(settings.root / "spark" / "work")]
-    master = f"spark://127.0.0.1:{ports['spark-master']}"
+    master = f"spark://{settings.spark_host}:{ports['spark-master']}"
     return _spark(settings, "org.apache.spark.deploy.worker.Worker", *listen, *work, master, options=options)
+
+
+def own_host(settings: Settings) -> str:
+    """The name by which others reach what this machine runs."""
+    return socket.gethostname() if settings.bind_host == ANY_ADDRESS else settings.bind_host
 
 
 def _watchdog(settings: Settings) -> list[str]:

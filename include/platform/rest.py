@@ -21,7 +21,7 @@ class AirflowApi:
 
     def __init__(self, settings: Settings, *, timeout_seconds: float = 10.0) -> None:
         self._settings = settings
-        self._base = f"http://127.0.0.1:{settings.ports['airflow']}"
+        self._base = settings.airflow_url
         self._timeout = timeout_seconds
         self._token: str | None = None
 

@@ -16,9 +16,6 @@ from importlib.metadata import version
 from typing import Any
 
 from include.db import load_queries, transaction
-from include.db.migrate import migrate
-from include.db.partitions import maintain
-from include.db.views import apply_views
 from include.errors import PlatformError
 from include.platform import postgres
 from include.platform.checks import check_machine, check_ports
@@ -27,6 +24,8 @@ from include.platform.environment import airflow_environment, settings_environme
 from include.platform.home import Memory, exclusive, make_directories
 from include.platform.java import prepare_java
 from include.platform.logs import tail
+from include.platform.preflight import check_database, check_secrets
+from include.platform.prepare import prepare_schema
 from include.platform.processes import end_processes, instance_processes
 from include.platform.programs import expected_programs
 from include.platform.report import Report
@@ -34,8 +33,8 @@ from include.platform.rest import AirflowApi
 from include.platform.secrets import admin_password
 from include.platform.spark import alive_workers
 from include.platform.supervisor import Supervisor, running_settings
-from include.settings import REPOSITORY, Settings
-from include.stream.status import set_wish, stream_status
+from include.settings import REPOSITORY, ROLES, Settings
+from include.stream.status import stream_status
 
 FEED, STREAM, REFRESH, QUALITY = "generate_events", "stream_events", "refresh_views", "check_quality"
 DAGS = (STREAM, FEED, REFRESH, QUALITY, "maintain_partitions", "watch_stream")
@@ -99,6 +98,7 @@ class Startup:
             self._sweep()
             self._forget_drivers()
             check_ports(self.settings)
+            self._check_own_database()
             with self.report.step("Java") as step:
                 step.text = f"Java {prepare_java(self.settings)}"
             postgres.ensure_passwords(self.settings.passfile)
@@ -119,6 +119,14 @@ class Startup:
             self.memory.save(self.settings)
         else:
             self._tell_what_runs()
+
+    def _check_own_database(self) -> None:
+        """Refuse a server of the user's own that cannot be used as it is, before anything is started."""
+        if postgres.is_embedded(self.settings):
+            return
+        check_secrets(self.settings, (), [f"shop_{role}" for role in ROLES])
+        check_database(self.settings, "owner")
+        check_database(self.settings, "airflow", postgres.AIRFLOW_DATABASE)
 
     def _sweep(self) -> None:
         """Without a supervisor nothing of this instance should run: it was killed, and its programs were orphaned."""
@@ -154,15 +162,8 @@ class Startup:
                 postgres.provision(self.settings)
                 step.text = "PostgreSQL answers; roles and databases are in place"
         with self.report.step("The schema is up to date") as step:
-            owner = self.settings.dsn("owner")
-            migrations = migrate(owner)
-            views = apply_views(owner)
-            made = maintain(
-                owner, ahead_days=self.settings.partitions_ahead_days, retention_days=self.settings.retention_days
-            ).made
-            if migrations or views or made:
-                step.text = f"The schema: {len(migrations)} migrations, {len(views)} views, {made} partitions made"
-            set_wish(owner, "run")
+            if changes := prepare_schema(self.settings):
+                step.text = f"The schema: {changes}"
 
     def _start_spark(self) -> None:
         if "spark" not in self.services:

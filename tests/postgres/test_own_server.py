@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from include.db import transaction
+from include.errors import PlatformError
 from include.platform.connections import airflow_connections
 from include.platform.down import Shutdown
 from include.platform.report import Report
@@ -42,3 +46,29 @@ def test_up_and_down_on_an_own_server(cluster: Settings) -> None:
         assert not Supervisor(settings).is_up
         with transaction(settings.dsn("owner")) as cursor:
             cursor.execute("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda passfile: passfile.unlink(), "pgpass is missing"),
+        (lambda passfile: passfile.chmod(0o644), "is open to others"),
+        (lambda passfile: passfile.write_text(passfile.read_text().replace("shop_ops", "shop_other")), "of shop_ops"),
+        (
+            lambda passfile: passfile.write_text(passfile.read_text().replace("shop_owner:", "shop_owner:not")),
+            "give the role the password that is in the file",
+        ),
+    ],
+    ids=["missing", "open", "no role", "wrong"],
+)
+def test_an_own_server_that_cannot_be_used_is_refused(
+    cluster: Settings, spoil: Callable[[Path], object], told: str
+) -> None:
+    with temporary_home() as home:
+        settings = Platform(home).settings.model_copy(update={"database_host": str(cluster.socket_dir)})
+        settings.secrets_dir.mkdir(mode=0o700)
+        shutil.copy(cluster.passfile, settings.passfile)
+        spoil(settings.passfile)
+        with pytest.raises(PlatformError, match=told):
+            Startup(settings, Report(Console(file=io.StringIO())), services=["postgres"]).run()
+        assert not Supervisor(settings).is_up

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from include.platform.environment import airflow_environment, base_environment, settings_environment, spark_environment
-from include.settings import PREFIX, REPOSITORY, Settings
+from include.platform.postgres import ensure_passwords
+from include.platform.secrets import admin_password, airflow_secrets
+from include.settings import PREFIX, REPOSITORY, ROLES, Settings
 
 
 def test_settings_survive_the_way_to_another_process() -> None:
@@ -51,19 +55,43 @@ def test_airflow_keys_are_made_once_and_closed(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     first, second = airflow_environment(settings), airflow_environment(settings)
     for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
-        assert len(first[name]) >= 32
-        assert first[name] == second[name]
+        keys = [subprocess.check_output(shlex.split(one[f"{name}_CMD"]), text=True) for one in (first, second)]
+        assert len(keys[0].strip()) >= 32
+        assert keys[0] == keys[1]
     assert {path.stat().st_mode & 0o777 for path in settings.secrets_dir.iterdir()} == {0o600}
     assert settings.secrets_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_database_password_is_in_any_environment(tmp_path: Path) -> None:
-    from include.platform.postgres import ensure_passwords
-
+def test_no_secret_is_in_any_environment(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    passwords = set(ensure_passwords(settings.passfile).values())
+    words = set(ensure_passwords(settings.passfile).values()) | {admin_password(settings)}
+    words |= {path.read_text().strip() for path in airflow_secrets(settings).values()}
+    assert len(words) == len(ROLES) + 4
     for build in (base_environment, spark_environment, airflow_environment):
-        assert not [name for name, value in build(settings).items() if any(word in value for word in passwords)]
+        assert not [name for name, value in build(settings).items() if any(word in value for word in words)]
+
+
+def test_other_machines_are_named_by_the_settings(tmp_path: Path) -> None:
+    settings = Settings(
+        home=tmp_path,
+        bind_host="0.0.0.0",
+        airflow_host="airflow.internal",
+        public_url="https://shop.example",
+        database_host="db.internal",
+        database_sslmode="verify-full",
+        database_sslrootcert=Path("/etc/ca.crt"),
+        executor="CeleryExecutor",
+        dags_start_paused=False,
+    )
+    environment = airflow_environment(settings)
+    assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://airflow.internal:8080/execution/"
+    assert environment["AIRFLOW__API__BASE_URL"] == "https://shop.example"
+    assert environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
+    assert environment["AIRFLOW__CELERY__BROKER_URL_CMD"] == f"cat {tmp_path}/secrets/broker-url"
+    assert "sslmode=verify-full" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert environment["PGSSLROOTCERT"] == "/etc/ca.crt"
+    # Spark finds the address of this machine itself.
+    assert "SPARK_LOCAL_IP" not in spark_environment(settings)
 
 
 def test_every_service_is_told_only_loopback_addresses(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,49 @@ def test_a_ledger_that_is_kept_shorter_than_events_is_refused() -> None:
     with pytest.raises(SettingsError, match="set SHOPSTREAM_LEDGER_DAYS to 60 or more"):
         Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60"})
     assert Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60", "SHOPSTREAM_LEDGER_DAYS": "60"}).ledger_days == 60
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"DATABASE_SSLMODE": "verify-full"}, "a socket on this machine has none; set SHOPSTREAM_DATABASE_HOST"),
+        (
+            {"DATABASE_SSLMODE": "require", "DATABASE_HOST": "/run/postgresql"},
+            "a socket on this machine has none; set SHOPSTREAM_DATABASE_HOST",
+        ),
+        (
+            {"DATABASE_SSLMODE": "verify-full", "DATABASE_HOST": "db.example"},
+            "set SHOPSTREAM_DATABASE_SSLROOTCERT to its certificate",
+        ),
+        (
+            {"DATABASE_SSLMODE": "require", "DATABASE_HOST": "db.example", "DATABASE_SSLROOTCERT": "/ca.crt"},
+            "database_sslmode=require does not check it; set SHOPSTREAM_DATABASE_SSLMODE to verify-full",
+        ),
+        ({"EXECUTOR": "CeleryExecutor"}, "set SHOPSTREAM_AIRFLOW_HOST to a name that they can resolve"),
+        ({"EXECUTOR": "KubernetesExecutor", "AIRFLOW_HOST": "localhost"}, "cannot reach airflow_host=localhost"),
+        ({"EXECUTOR": "SequentialExecutor"}, "SHOPSTREAM_EXECUTOR='SequentialExecutor'"),
+        ({"PUBLIC_URL": "shop.example"}, "SHOPSTREAM_PUBLIC_URL='shop.example'"),
+        ({"SPARK_WORKER_MEMORY": "4 GB"}, "SHOPSTREAM_SPARK_WORKER_MEMORY='4 GB'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, str], told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        Settings.from_env({f"SHOPSTREAM_{name}": value for name, value in given.items()})
+
+
+def test_secrets_can_lie_elsewhere() -> None:
+    settings = Settings.from_env({"SHOPSTREAM_SECRETS": "/run/secrets"})
+    assert settings.passfile == Path("/run/secrets/pgpass")
+    assert "passfile=%2Frun%2Fsecrets%2Fpgpass" in settings.dsn("owner")
+
+
+def test_a_server_elsewhere_is_verified_by_its_authority() -> None:
+    settings = Settings(
+        database_host="db.example", database_sslmode="verify-full", database_sslrootcert=Path("/etc/shop/ca.crt")
+    )
+    dsn = settings.dsn("owner")
+    assert "sslmode=verify-full" in dsn
+    assert "sslrootcert=%2Fetc%2Fshop%2Fca.crt" in dsn
 
 
 def test_socket_directory_is_inside_home_unless_the_path_is_too_long(tmp_path: Path) -> None:

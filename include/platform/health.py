@@ -1,0 +1,114 @@
+"""Whether a program of a container works, not only runs: ``python -m include.platform.health NAME``.
+
+The engine of the containers calls it; exit status 0 is healthy. Engines show an unhealthy container, but do not start
+it again. So after ``--end-after`` failures in a row the container is asked to stop, at the next one it is killed, and
+the restart policy does the rest: what the watchdog does on a laptop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from include.platform.environment import airflow_environment
+from include.platform.programs import own_host
+from include.platform.rest import AirflowApi
+from include.platform.spark import known_hosts
+from include.settings import Settings
+
+_FIRST_PROCESS = 1
+# As kill(2) has it: every process but the first and the caller. Without them the first one, an init, ends too.
+_ALL_OTHERS = -1
+_TIMEOUT_SECONDS = 5.0
+# It imports all of Airflow first.
+_PING_SECONDS = 40.0
+
+
+def _component(name: str) -> Callable[[Settings], bool]:
+    def is_healthy(settings: Settings) -> bool:
+        unhealthy = AirflowApi(settings, timeout_seconds=_TIMEOUT_SECONDS).unhealthy()
+        # Without the API server or the database nothing can be told of it, and it is not to blame.
+        return not {"api-server", "metadatabase"}.isdisjoint(unhealthy) or name not in unhealthy
+
+    return is_healthy
+
+
+def _api_server(settings: Settings) -> bool:
+    unhealthy = AirflowApi(settings, timeout_seconds=_TIMEOUT_SECONDS).unhealthy()
+    return {"api-server", "metadatabase"}.isdisjoint(unhealthy)
+
+
+def _spark_worker(settings: Settings) -> bool:
+    hosts = known_hosts(settings)
+    # A master that is away says nothing about the worker.
+    return hosts is None or own_host(settings) in hosts
+
+
+def _metrics(settings: Settings) -> bool:
+    url = f"http://{own_host(settings)}:{settings.ports['metrics']}/metrics"
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+        return bool(answer.status == 200)
+
+
+def _celery_worker(settings: Settings) -> bool:
+    application = "airflow.providers.celery.executors.celery_executor.app"
+    command = [sys.executable, "-m", "celery", "--app", application, "inspect", "ping", "--timeout", "5"]
+    command += ["--destination", f"celery@{socket.gethostname()}"]
+    done = subprocess.run(command, env=airflow_environment(settings), capture_output=True, timeout=_PING_SECONDS)
+    return done.returncode == 0
+
+
+CHECKS: dict[str, Callable[[Settings], bool]] = {
+    "api-server": _api_server,
+    "scheduler": _component("scheduler"),
+    "dag-processor": _component("dag_processor"),
+    "triggerer": _component("triggerer"),
+    "spark-master": lambda settings: known_hosts(settings) is not None,
+    "spark-worker": _spark_worker,
+    "metrics": _metrics,
+    "celery-worker": _celery_worker,
+}
+
+
+def is_healthy(settings: Settings, name: str) -> bool:
+    """Whether the program works; what fails to tell counts as no."""
+    try:
+        return CHECKS[name](settings)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def count_failures(name: str, healthy: bool, directory: Path) -> int:
+    """The number of failures in a row, this one included; ``directory`` does not outlive the container's processes."""
+    kept = directory / f"unhealthy-{name}"
+    failures = 0 if healthy else 1 + (int(kept.read_text()) if kept.exists() else 0)
+    kept.write_text(str(failures))
+    return failures
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Look once; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m include.platform.health", description=__doc__)
+    parser.add_argument("name", choices=sorted(CHECKS))
+    parser.add_argument("--end-after", type=int, metavar="N", help="stop the container after N failures in a row")
+    arguments = parser.parse_args(argv)
+    healthy = is_healthy(Settings.from_env(), arguments.name)
+    failures = count_failures(arguments.name, healthy, Path(tempfile.gettempdir()))
+    print(f"{arguments.name}: {'healthy' if healthy else f'unhealthy, {failures} times in a row'}")
+    if arguments.end_after and failures == arguments.end_after:
+        os.kill(_FIRST_PROCESS, signal.SIGTERM)
+    elif arguments.end_after and failures > arguments.end_after:
+        os.kill(_ALL_OTHERS, signal.SIGKILL)
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

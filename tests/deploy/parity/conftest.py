@@ -1,0 +1,88 @@
+"""The services of docker/compose.yaml, running on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from include.platform.postgres import ensure_passwords
+from include.platform.rest import AirflowApi
+from include.settings import Settings
+from tests.support.compose import DOCKER, read_environment
+from tests.support.containers import Engine
+from tests.support.postgres import temporary_home
+
+# A machine of two cores starts all of Airflow at once.
+PATIENCE_SECONDS = 240
+
+
+class Deployment:
+    """Containers with their secrets, and the ways in that people and programs have from outside."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.secrets = engine.directory / "secrets"
+
+    @property
+    def api(self) -> AirflowApi:
+        """Airflow's API as the administrator."""
+        address = self.engine.containers["api-server"].address
+        return AirflowApi(Settings(airflow_host=address, secrets=self.secrets))
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Read from the analytics database as its owner, with the server verified."""
+        connection = psycopg2.connect(
+            host="postgres",
+            hostaddr=self.engine.containers["postgres"].address,
+            dbname="shop",
+            user="shop_owner",
+            password=ensure_passwords(self.secrets / "pgpass")["shop_owner"],
+            sslmode="verify-full",
+            sslrootcert=str(self.engine.directory / "volumes" / "ca" / "ca.crt"),
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+
+@contextmanager
+def deployment(
+    services: list[str], knobs: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None
+) -> Iterator[Deployment]:
+    """Start services in their order, and end them all."""
+    with temporary_home() as home:
+        home.chmod(0o755)
+        subprocess.run([DOCKER / "secrets.sh", home / "secrets", home / ".env"], check=True, capture_output=True)
+        engine = Engine(home, {**read_environment(home / ".env"), **(knobs or {})}, scale or {})
+        try:
+            engine.up(services, seconds=PATIENCE_SECONDS)
+            for name, container in engine.containers.items():
+                if container.service != "prepare":
+                    engine.wait_healthy(name, PATIENCE_SECONDS)
+            yield Deployment(engine)
+        finally:
+            engine.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_root() -> None:
+    """Namespaces need it."""
+    import os
+
+    assert os.geteuid() == 0, "these tests need root: they make namespaces"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that other users may pass."""
+    with temporary_home() as home:
+        yield home

@@ -1,0 +1,190 @@
+"""What a container finds: its image, its mounts, its user and its environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from include.settings import REPOSITORY
+from tests.support.compose import DOCKER, Image, read_dockerfile
+from tests.support.tls_postgres import binaries
+
+# What these images bring along and this machine has in another place.
+_PROGRAMS = {"prometheus": ["/usr/bin/prometheus"]}
+_USERS = {"prometheus": (65534, 65534)}
+_POSTGRES = "/usr/lib/postgresql/18"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Layer:
+    """The surroundings of the containers of one service.
+
+    Parameters
+    ----------
+    directory:
+        With ``secrets`` in it, for volumes and what images are made of.
+    service:
+        Its name in the compose file.
+    compose:
+        The compose file.
+    """
+
+    def __init__(self, directory: Path, service: str, compose: dict[str, Any]) -> None:
+        self._directory = directory
+        self._service = service
+        self._secrets = compose["secrets"]
+        self.description: dict[str, Any] = compose["services"][service]
+        build = self.description.get("build")
+        self._image = read_dockerfile(REPOSITORY / build["dockerfile"]) if build else Image(self.description["image"])
+
+    @property
+    def user(self) -> tuple[int, int]:
+        """Numbers of user and group."""
+        if self._service in _USERS:
+            return _USERS[self._service]
+        if "user" in self.description:
+            uid, gid = self.description["user"].split(":")
+        else:
+            arguments = self.description["build"]["args"]
+            uid, gid = arguments["SHOPSTREAM_UID"], arguments["SHOPSTREAM_GID"]
+        return int(uid), int(gid)
+
+    def as_its_user(self, name: str) -> list[str]:
+        """What a command is prefixed with to run as in the container: user, no capabilities, environment, directory."""
+        uid, gid = self.user
+        environment = {
+            "PATH": f"{_POSTGRES}/bin:{_PATH}" if self._service == "postgres" else _PATH,
+            "HOSTNAME": name,
+            "LC_ALL": "C.UTF-8",
+            **self._image.environment,
+            **self.description.get("environment", {}),
+        }
+        return [
+            *("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"),
+            *("--inh-caps=-all", "--bounding-set=-all"),
+            *("env", "--ignore-environment", f"--chdir={self._image.directory}"),
+            *(f"{variable}={value}" for variable, value in environment.items()),
+        ]
+
+    def script(self, name: str, place: Path, hosts: str) -> str:
+        """The shell script that makes a container from within its namespaces and becomes its first process."""
+        uid, gid = self.user
+        root = place / "layer" / "root"
+        shared_memory = self.description.get("shm_size", "64m")
+        lines = [
+            "set -eu",
+            "mount --make-rprivate /",
+            f"mkdir -p {place}/layer && mount -t tmpfs layer {place}/layer",
+            f"mkdir {place}/layer/upper {place}/layer/work {root}",
+            f"mount -t overlay layer -o lowerdir=/,upperdir={place}/layer/upper,workdir={place}/layer/work {root}",
+            f"hostname {name}",
+            f"mount -t proc proc {root}/proc",
+            f"mount --rbind /dev {root}/dev",
+            f"mount -t tmpfs -o size={shared_memory} shm {root}/dev/shm",
+            f"mount --rbind /sys {root}/sys",
+            f"mount -t tmpfs run {root}/run && mkdir {root}/run/secrets {root}/run/lock",
+            f"echo 'shopstream:x:{uid}:{gid}::/nonexistent:/usr/sbin/nologin' >> {root}/etc/passwd",
+            f"echo 'shopstream:x:{gid}:' >> {root}/etc/group",
+            f"printf %s {shlex.quote(hosts)} > {root}/etc/hosts",
+            # The interpreter of this machine may lie in a home that is closed to others; its layer here is not.
+            *(f"chmod o+x {root}{parent}" for parent in Path(sys.base_prefix).parents),
+            *self._files(root),
+            *self._mounts(root),
+        ]
+        if self.description.get("read_only"):
+            lines.append(f"mount -o remount,ro {root}")
+        entrypoint = self.description.get("entrypoint") or self._image.entrypoint or _PROGRAMS[self._service]
+        command = [*self.as_its_user(name), *entrypoint, *self.description.get("command", [])]
+        return "\n".join([*lines, f"exec chroot {root} {shlex.join(command)}"]) + "\n"
+
+    def _files(self, root: Path) -> list[str]:
+        """The files of the image."""
+        lines = []
+        if self._service == "postgres":
+            lines += [f"rm -rf {root}{_POSTGRES}", *_bind(binaries().parent, root, _POSTGRES, read_only=True)]
+        for source, target in self._image.files.items():
+            if source == ".venv":
+                # Nothing can be installed into the environment of the tests, so what the image adds lies over it.
+                layers = f"lowerdir={self._added_packages()}:{(REPOSITORY / source).resolve()}"
+                lines.append(f"mkdir -p {root}{target} && mount -t overlay packages -o {layers} {root}{target}")
+            else:
+                lines += _bind((REPOSITORY / source).resolve(), root, target, read_only=True)
+        if java := self._image.environment.get("SHOPSTREAM_JAVA_HOME"):
+            lines += _bind(self._java(), root, java, read_only=True)
+        return lines
+
+    def _mounts(self, root: Path) -> list[str]:
+        """Volumes, secrets and temporary file systems."""
+        lines = []
+        for volume in sorted(self.description.get("volumes", []), key=str):
+            lines += self._volume(volume, root)
+        for one in self.description.get("secrets", []):
+            source, target = (one, one) if isinstance(one, str) else (one["source"], one["target"])
+            file = self._directory / self._secrets[source]["file"]
+            lines += _bind(file.resolve(), root, f"/run/secrets/{target}", read_only=True)
+        for one in self.description.get("tmpfs", []):
+            target, _, options = one.partition(":")
+            place = f"{root}{_real(target)}"
+            lines.append(f"mkdir -p {place} && mount -t tmpfs -o {options or 'mode=1777'} tmpfs {place}")
+        return lines
+
+    def _volume(self, volume: Any, root: Path) -> list[str]:
+        if isinstance(volume, dict):
+            source, target, read_only = volume["source"], volume["target"], bool(volume.get("read_only"))
+        else:
+            source, target, *rest = volume.split(":")
+            read_only = rest == ["ro"]
+        if source.startswith("."):
+            return _bind((DOCKER / source).resolve(), root, target, read_only=read_only)
+        path = self._directory / "volumes" / source
+        if not path.exists():
+            # As the engine does, from the directory of the image.
+            path.mkdir(parents=True)
+            os.chown(path, *self.user)
+        return _bind(path, root, target, read_only=read_only)
+
+    def _added_packages(self) -> Path:
+        """The packages that the image has beside requirements.txt, installed as in the Dockerfile."""
+        home = self._directory / "packages"
+        if not home.exists():
+            target = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "--no-compile",
+            ]
+            command += ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
+            subprocess.run(command, check=True)
+        return home
+
+    def _java(self) -> Path:
+        """The launcher of Java, made by the command of the Dockerfile."""
+        home = self._directory / "image"
+        if not home.exists():
+            home.mkdir()
+            home.chmod(0o755)
+            environment = {"SHOPSTREAM_HOME": str(home), "PATH": _PATH, "PYTHONPATH": str(REPOSITORY)}
+            subprocess.run([sys.executable, "-m", "include.platform.java"], check=True, env=environment)
+        return home / "java"
+
+
+def _bind(source: Path, root: Path, target: str, *, read_only: bool) -> list[str]:
+    place = f"{root}{_real(target)}"
+    make = f"mkdir -p {place}" if source.is_dir() else f"mkdir -p {Path(place).parent} && touch {place}"
+    lines = [make, f"mount --bind {source} {place}"]
+    return [*lines, f"mount -o remount,bind,ro {place}"] if read_only else lines
+
+
+def _real(target: str) -> str:
+    """A path without links: one such as /var/run would lead out of the layer."""
+    return os.path.realpath(target)

@@ -1,0 +1,85 @@
+"""The health checks of the containers, and what they do about a program that runs without working."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.platform import health
+from include.platform.health import is_healthy, main
+from include.settings import Settings
+from tests.support.http import answering
+from tests.support.sockets import free_ports
+
+_AIRFLOW = "/api/v2/monitor/health"
+_GOOD = {name: {"status": "healthy"} for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")}
+
+
+def _airflow(**changes: str) -> dict[str, tuple[int, Any]]:
+    return {_AIRFLOW: (200, {**_GOOD, **{name: {"status": status} for name, status in changes.items()}})}
+
+
+def _master(*hosts: str, status: str = "ALIVE") -> dict[str, tuple[int, Any]]:
+    workers = [{"host": host, "state": "ALIVE"} for host in hosts]
+    return {"/json/": (200, {"status": status, "workers": [*workers, {"host": "old", "state": "DEAD"}]})}
+
+
+@pytest.mark.parametrize("name", ["api-server", "scheduler", "dag-processor", "triggerer"])
+def test_airflow_is_healthy_when_it_says_so(name: str) -> None:
+    with answering(_airflow()) as port:
+        assert is_healthy(Settings(port=port), name)
+
+
+@pytest.mark.parametrize("name", ["scheduler", "dag-processor", "triggerer"])
+def test_a_component_without_heartbeat_is_not(name: str) -> None:
+    with answering(_airflow(**{name.replace("-", "_"): "unhealthy"})) as port:
+        assert not is_healthy(Settings(port=port), name)
+        assert is_healthy(Settings(port=port), "api-server")
+
+
+def test_nobody_is_blamed_for_the_database_but_the_api_server() -> None:
+    with answering(_airflow(metadatabase="unhealthy", scheduler="unhealthy")) as port:
+        assert is_healthy(Settings(port=port), "scheduler")
+        assert not is_healthy(Settings(port=port), "api-server")
+    (nobody,) = free_ports(1)
+    assert is_healthy(Settings(port=nobody), "scheduler")
+    assert not is_healthy(Settings(port=nobody), "api-server")
+
+
+def test_a_worker_is_healthy_when_its_master_knows_it() -> None:
+    with answering(_master("127.0.0.1")) as port:
+        assert is_healthy(Settings(spark_master_ui_port=port), "spark-worker")
+        assert is_healthy(Settings(spark_master_ui_port=port), "spark-master")
+    with answering(_master("10.0.0.7")) as port:
+        assert not is_healthy(Settings(spark_master_ui_port=port), "spark-worker")
+
+
+def test_a_worker_is_not_to_blame_for_its_master() -> None:
+    with answering(_master(status="RECOVERING")) as port:
+        assert is_healthy(Settings(spark_master_ui_port=port), "spark-worker")
+        assert not is_healthy(Settings(spark_master_ui_port=port), "spark-master")
+    (nobody,) = free_ports(1)
+    assert is_healthy(Settings(spark_master_ui_port=nobody), "spark-worker")
+
+
+def test_a_program_that_stays_unhealthy_is_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signals: list[tuple[int, int]] = []
+    verdicts = iter([False, False, True, False, False, False, False, True])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(health.os, "kill", lambda pid, number: signals.append((pid, number)))
+    monkeypatch.setattr(health, "is_healthy", lambda settings, name: next(verdicts))
+    statuses = [main(["scheduler", "--end-after", "3"]) for _ in range(6)]
+    assert statuses == [1, 1, 0, 1, 1, 1]
+    assert signals == [(1, signal.SIGTERM)]
+    assert "unhealthy, 3 times in a row" in capsys.readouterr().out
+    # It did not listen.
+    assert main(["scheduler", "--end-after", "3"]) == 1
+    assert signals[1:] == [(-1, signal.SIGKILL)]
+    assert main(["scheduler", "--end-after", "3"]) == 0
+    assert len(signals) == 2
