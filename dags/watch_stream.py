@@ -32,7 +32,6 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.stream import judge_stream
 
-REPEAT_ALERT_SECONDS = 3600.0
 # Before the tasks of other DAGs, when these take all the slots.
 PRIORITY = 100
 
@@ -44,7 +43,6 @@ PRIORITY = 100
         tags=["stream", "watch"],
         dagrun_timeout=timedelta(minutes=5),
         task_timeout=timedelta(minutes=2),
-        quiet_seconds=REPEAT_ALERT_SECONDS,
         priority_weight=PRIORITY,
     ),
 )

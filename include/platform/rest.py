@@ -69,6 +69,18 @@ class AirflowApi:
         path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=100"
         return [task["pid"] for task in self._call("GET", path)["task_instances"]]
 
+    def failed_tasks(self, since: datetime) -> list[dict[str, Any]]:
+        """The task instances that failed for good since then, as the API describes them."""
+        path = f"/api/v2/dags/~/dagRuns/~/taskInstances?state=failed&end_date_gte={quote(since.isoformat())}&limit=100"
+        found: list[dict[str, Any]] = self._call("GET", path)["task_instances"]
+        return found
+
+    def connections(self, prefix: str) -> list[dict[str, Any]]:
+        """The Connections whose ids begin with ``prefix``, without their secrets."""
+        path = f"/api/v2/connections?connection_id_prefix_pattern={quote(prefix)}&order_by=connection_id&limit=100"
+        found: list[dict[str, Any]] = self._call("GET", path)["connections"]
+        return found
+
     def end_run(self, dag_id: str, run_id: str, note: str) -> None:
         """Mark a run as success, which ends its tasks, and say why."""
         self._call("PATCH", _run_path(dag_id, run_id), {"state": "success", "note": note})
