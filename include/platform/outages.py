@@ -28,7 +28,8 @@ class Outages:
 
     def __init__(self, dsn: str, programs: Collection[str]) -> None:
         self._dsn = dsn
-        self._told = set(programs)
+        self._inherited = set(programs)
+        self._told: set[str] = set()
         self._untold: dict[str, float] = {}
 
     def tell(self, ill: Collection[str], overdue: Mapping[str, float], done: Mapping[str, str]) -> None:
@@ -46,7 +47,7 @@ class Outages:
         for name, seconds in overdue.items():
             if name not in self._told or name in done:
                 self._begin(name, seconds, done.get(name, "It is left to its supervisor, which starts it again."))
-        for name in self._told - set(ill):
+        for name in (self._told | self._inherited) - set(ill):
             self._end(name)
         for name in set(self._untold) - set(ill):
             self._catch_up(name)
@@ -77,6 +78,7 @@ class Outages:
             _log.error("The end of an alert cannot be recorded yet: %s", error)
             return
         self._told.discard(name)
+        self._inherited.discard(name)
         if is_open:
             _log.info("%s works again.", name)
 

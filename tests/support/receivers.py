@@ -42,9 +42,9 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(port: int | None = None) -> Iterator[Mailbox]:
-    """An SMTP server without TLS."""
-    mailbox = Mailbox(port or free_ports(1)[0])
+def mail_server(mailbox: Mailbox | None = None) -> Iterator[Mailbox]:
+    """An SMTP server without TLS, on a free port or on that of ``mailbox``."""
+    mailbox = mailbox or Mailbox(free_ports(1)[0])
     controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
     controller.start()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,36 +11,14 @@ import jsonschema
 import pytest
 
 from include.alerts.message import Message
-from include.alerts.outbox import Delivery
 from include.settings import REPOSITORY
+from tests.support.messages import RAISED_AT, make_delivery
 
 HOSTILE = '<img src=x onerror="alert(1)">\r\nBcc: everybody@example.org & <!channel> ```'
-RAISED_AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
 def message(**changes: Any) -> Message:
-    values: dict[str, Any] = {
-        "delivery_id": 7,
-        "channel": "alert_team",
-        "occasion": "raised",
-        "alert_id": 3,
-        "key": "failed: refresh_views.refresh",
-        "severity": "critical",
-        "source": "refresh_views.refresh",
-        "title": "refresh failed: deadlock detected",
-        "detail": "PlatformError: the view mart_x could not be refreshed",
-        "run_id": "run-1",
-        "url": "/dags/refresh_views/runs/run-1",
-        "owner": "shop-data",
-        "runbook_url": "http://airflow.test/dags/refresh_views",
-        "occurrences": 1,
-        "raised_at": RAISED_AT,
-        "last_raised_at": RAISED_AT,
-        "resolved_at": None,
-        "resolution": None,
-        "earlier": 0,
-    }
-    return Message(Delivery(**{**values, **changes}), "http://airflow.test/")
+    return Message(make_delivery(**changes), "http://airflow.test/")
 
 
 class Elements(HTMLParser):

@@ -48,10 +48,13 @@ SELECT EXISTS (
 
 -- name: note
 -- Something that does not last. Nothing is added while the same is less than %(quiet_seconds)s old.
-INSERT INTO shop.alerts (key, severity, source, title, detail, run_id, url, owner, runbook_url, resolved_at, resolution)
+INSERT INTO shop.alerts (
+    key, severity, source, title, detail, run_id, url, owner, runbook_url, raised_at, last_raised_at, resolved_at,
+    resolution
+)
 SELECT
     %(key)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s, %(owner)s, %(runbook_url)s,
-    clock_timestamp(), 'event'
+    statement_timestamp(), statement_timestamp(), statement_timestamp(), 'event'
 WHERE NOT EXISTS (
     SELECT FROM shop.alerts
     WHERE key = %(key)s AND raised_at > clock_timestamp() - make_interval(secs => %(quiet_seconds)s)
