@@ -19,6 +19,8 @@ from tests.support.sockets import free_ports
 
 # A message of a webhook that is answered with this is kept waiting until the receiver is closed.
 HANG = 0
+# As is one that is answered with this, byte after byte without end.
+TRICKLE = 1
 
 
 @dataclass
@@ -80,8 +82,11 @@ def web_hook(answers: Sequence[int] = ()) -> Iterator[Hook]:
             hook.bodies.append(body)
             hook.headers.append(dict(self.headers))
             status = hook.answers.pop(0) if hook.answers else 200
-            if status == HANG:
-                closed.wait()
+            if status in (HANG, TRICKLE):
+                while not closed.wait(0.1):
+                    if status == TRICKLE:
+                        self.wfile.write(b"H")
+                        self.wfile.flush()
                 return
             self.send_response(status)
             if status == 302:
