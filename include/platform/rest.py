@@ -47,12 +47,12 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", {"is_paused": is_paused})
 
-    def trigger(self, dag_id: str, conf: dict[str, Any], note: str) -> None:
-        """Start a run with params ``conf``."""
+    def trigger(self, dag_id: str, conf: dict[str, Any], note: str) -> str:
+        """Start a run with params ``conf``; returns its id."""
         # Runs without a logical date are missing from some pages of the UI.
         now = datetime.now(UTC).isoformat()
         body = {"logical_date": now, "conf": conf, "note": note}
-        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def is_due(self, dag_id: str) -> bool:
         """Whether the schedule makes a run now: the time of the next one has come."""
@@ -66,8 +66,20 @@ class AirflowApi:
 
     def task_pids(self, dag_id: str, run_id: str) -> list[int]:
         """The processes of the tasks of the run that are under way."""
-        path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=100"
-        return [task["pid"] for task in self._call("GET", path)["task_instances"]]
+        return [task["pid"] for task in self.tasks(dag_id, run_id) if task["state"] == "running"]
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run, as the API describes them."""
+        found: list[dict[str, Any]] = self._call("GET", _run_path(dag_id, run_id) + "/taskInstances?limit=100")[
+            "task_instances"
+        ]
+        return found
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The newest runs, newest first, as the API describes them."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=-run_after&limit=20"
+        found: list[dict[str, Any]] = self._call("GET", path)["dag_runs"]
+        return found
 
     def failed_tasks(self, since: datetime) -> list[dict[str, Any]]:
         """The task instances that failed for good since then, as the API describes them."""

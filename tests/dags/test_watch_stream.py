@@ -88,15 +88,15 @@ def test_each_finding_is_an_alert_until_a_later_look_finds_it_no_more(airflow: S
         ("warning", source, "the stream: intake paused"),
         ("warning", source, "the stream: backlog"),
     ]
-    assert _open_keys(airflow) == ["stream: backlog", "stream: intake_paused"]
+    assert _open_keys(airflow) == ["watch_stream: backlog", "watch_stream: intake_paused"]
     _write(airflow, "UPDATE shop.runs SET backlog_files = 0")
     stream.judge_stream(TI)
-    assert _open_keys(airflow) == ["stream: intake_paused"]
+    assert _open_keys(airflow) == ["watch_stream: intake_paused"]
     _stop_its_heart(airflow)
     with pytest.raises(ReportedFailure, match="no sign of life"):
         stream.judge_stream(TI, second_look_seconds=0)
     # What is critical as well, with what was done about it.
-    assert _open_keys(airflow) == ["stream: intake_paused", "stream: no_sign_of_life"]
+    assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_sign_of_life"]
     _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
     stream.judge_stream(TI)
     assert _open_keys(airflow) == []
@@ -109,7 +109,7 @@ def test_full_disks_and_floods_of_rejects_are_found_beside_the_stream(
     load_batch(airflow.dsn("owner"), [make_event()])
     _write(airflow, "UPDATE shop.batches SET read = 1000, accepted = 500, rejected = 500")
     stream.judge_stream(TI)
-    assert _open_keys(airflow) == ["stream: low_disk", "stream: reject_share"]
+    assert _open_keys(airflow) == ["watch_stream: low_disk", "watch_stream: reject_share"]
 
 
 def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

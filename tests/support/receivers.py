@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Hook:
     answers: list[int] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
 
     @property
     def titles(self) -> list[str]:
@@ -79,6 +81,7 @@ def web_hook(answers: Sequence[int] = ()) -> Iterator[Hook]:
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            hook.arrivals.append(time.time())
             hook.bodies.append(body)
             hook.headers.append(dict(self.headers))
             status = hook.answers.pop(0) if hook.answers else 200

@@ -23,7 +23,7 @@ from include.stream.watch import Finding, Limits, judge, summary
 _log = logging.getLogger(__name__)
 # A stream that comes back from a pause of Postgres or of the machine is well within a few seconds.
 _SECOND_LOOK_SECONDS = 10.0
-_KEYS = "stream: "
+_KEYS = "watch_stream: "
 
 
 def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
