@@ -99,9 +99,15 @@ class AirflowApi:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            if self._token is None:
-                credentials = {"username": ADMIN, "password": admin_password(self._settings)}
-                self._token = self._send("POST", "/auth/token", credentials, {})["access_token"]
+            if self._token is not None:
+                try:
+                    return self._send(method, path, body, {"Authorization": f"Bearer {self._token}"})
+                except urllib.error.HTTPError as error:
+                    # A token lives for a day; a process of the platform for longer.
+                    if error.code != 401:
+                        raise
+            credentials = {"username": ADMIN, "password": admin_password(self._settings)}
+            self._token = self._send("POST", "/auth/token", credentials, {})["access_token"]
             return self._send(method, path, body, {"Authorization": f"Bearer {self._token}"})
         except urllib.error.HTTPError as error:
             if error.code == 401:

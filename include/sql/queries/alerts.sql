@@ -29,12 +29,15 @@ RETURNING alert_id;
 
 -- name: has_reported
 -- For the failure of a whole run: whether one of its tasks, whose source is "dag.task", has an alert as severe that says
--- more than the run could; or one that is open, and may since tell of another run. A try that was followed by another
--- is an event, and says nothing of the run.
+-- more than the run could; or one that is open and was raised within the hour, and may since tell of another run. A try
+-- that was followed by another is an event, and says nothing of the run.
 SELECT EXISTS (
     SELECT FROM shop.alerts
     WHERE starts_with(source, %(source)s || '.')
-        AND (run_id = %(run_id)s OR resolved_at IS NULL)
+        AND (
+            run_id = %(run_id)s
+            OR (resolved_at IS NULL AND last_raised_at > statement_timestamp() - interval '1 hour')
+        )
         AND resolution IS DISTINCT FROM 'event'
         AND shop.severity_rank(severity) >= shop.severity_rank(%(severity)s)
 );
