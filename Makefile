@@ -10,7 +10,7 @@ PLATFORM := $(RUN) include.platform
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ check: install ## Run the expectation suites now; SUITE=events for one of them.
 
 check-suites: install ## Validate the files of expectations/ offline.
 	@$(RUN) include.quality validate
+
+alert-test: install ## Send a test alert through every channel and print what each said.
+	@$(PLATFORM) alert-test
 
 clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)

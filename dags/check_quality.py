@@ -1,8 +1,8 @@
 """Check that the numbers can be trusted: every suite of `expectations/` against PostgreSQL.
 
 **What it does.** `check_suites` runs one suite after the other and leaves each result in `shop.quality_results`. It
-reads as a role that can only read, with a time limit on each query. Warnings become rows of `shop.alerts`, the same
-one at most every six hours.
+reads as a role that can only read, with a time limit on each query. The warnings of a suite are one
+alert, which ends when all its checks hold.
 
 **When.** Every ten minutes.
 

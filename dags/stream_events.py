@@ -69,7 +69,7 @@ def stream_events() -> None:
         job=JOB,
         application_args=["--mode", "{{ params.mode }}"],
         name="shopstream-stream-events",
-        on_retry_callback=ShopstreamNotifier(severity="warning", quiet_seconds=REPEAT_ALERT_SECONDS),
+        on_retry_callback=ShopstreamNotifier(severity="warning", is_event=True, quiet_seconds=REPEAT_ALERT_SECONDS),
     )
 
 

@@ -13,16 +13,19 @@ In the three cases in the middle the task looks again after ten seconds, then te
 `run_stream` (DAG `stream_events`) starts the next one, which goes on from the last commit. A run that is younger than a
 minute is still starting, and is in none of them.
 
-Warnings are rows of `shop.alerts`, the same one at most every hour, and the task succeeds: *intake paused* (a disk is
-nearly full), *backlog* (over `SHOPSTREAM_MAX_BACKLOG_FILES`), *lag* (a file waits for over a minute), *event lag*
-(events over a quarter of an hour old are being loaded).
+Warnings, with which the task succeeds: *intake paused* (a disk is full), *low disk* (below `SHOPSTREAM_MIN_FREE_GIB`),
+*backlog* (over `SHOPSTREAM_MAX_BACKLOG_FILES`), *lag* (a file waits for over a minute), *event lag* (events over a
+quarter of an hour old are being loaded), *reject share* (over `SHOPSTREAM_ALERT_REJECT_SHARE` of the rows of ten
+minutes), *quarantine spike* (more than `SHOPSTREAM_ALERT_QUARANTINED_FILES` files in ten minutes).
+
+Each finding is an alert of its own, critical or warning. It is told once, stays open while the looks find it, and ends
+with a notice when one no longer does.
 
 **When.** Every minute.
 
-**When it fails.** The next run looks again; the same failure is one alert an hour. A single failure with *"was told to
-end"* has mended itself: the log of `run_stream` has the end of that driver's log. One that comes back each minute needs
-a person; each finding in the log says where to look. To keep the stream down on purpose use `make down`, or pause
-this DAG as well as `stream_events`.
+**When it fails.** The next run looks again. A single failure with *"was told to end"* has mended itself: the log of
+`run_stream` has the end of that driver's log. One that comes back each minute needs a person; each finding in the log
+says where to look. To keep the stream down on purpose use `make down`, or pause this DAG as well as `stream_events`.
 """
 
 from datetime import timedelta
@@ -32,7 +35,6 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.stream import judge_stream
 
-REPEAT_ALERT_SECONDS = 3600.0
 # Before the tasks of other DAGs, when these take all the slots.
 PRIORITY = 100
 
@@ -44,7 +46,6 @@ PRIORITY = 100
         tags=["stream", "watch"],
         dagrun_timeout=timedelta(minutes=5),
         task_timeout=timedelta(minutes=2),
-        quiet_seconds=REPEAT_ALERT_SECONDS,
         priority_weight=PRIORITY,
     ),
 )

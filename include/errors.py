@@ -58,3 +58,7 @@ class ReconcileError(ShopstreamError):
 
 class ExportError(ShopstreamError):
     """A table cannot be exported."""
+
+
+class ChannelError(ShopstreamError):
+    """A message about an alert did not get through, or its connection cannot be used as it is written."""

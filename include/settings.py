@@ -123,6 +123,16 @@ class Settings(BaseModel):
     partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events made in advance.")
     archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours that loaded files are kept in the archive.")
 
+    alert_reminder_hours: float = Field(
+        4, ge=0, le=24 * 7, description="A critical alert that nobody acknowledges is told again after it; 0: never."
+    )
+    alert_reject_share: float = Field(
+        0.2, gt=0, le=1, description="More rejected rows than this share, within ten minutes, are an alert."
+    )
+    alert_quarantined_files: int = Field(
+        10, ge=1, description="More files than this that went to quarantine within ten minutes are an alert."
+    )
+
     @model_validator(mode="after")
     def _ports_are_distinct(self) -> Settings:
         ports = self.ports

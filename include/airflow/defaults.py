@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.airflow.notifier import ShopstreamNotifier
+from include.airflow.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.alerts import Severity
 
 START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,7 +19,6 @@ def defaults(
     dagrun_timeout: timedelta | None,
     task_timeout: timedelta,
     severity: Severity = "critical",
-    quiet_seconds: float = 0,
     max_active_runs: int = 1,
     **task_defaults: Any,
 ) -> dict[str, Any]:
@@ -37,14 +36,12 @@ def defaults(
         Default ``execution_timeout`` of the tasks.
     severity:
         Of the alerts about this DAG.
-    quiet_seconds:
-        How long the same alert about this DAG is not written again.
     max_active_runs:
         Runs at the same time.
     task_defaults:
         Further defaults of the tasks, for example ``retries``.
     """
-    notifier = ShopstreamNotifier(severity=severity, quiet_seconds=quiet_seconds)
+    notifier = ShopstreamNotifier(severity=severity)
     return {
         "schedule": schedule,
         "start_date": START_DATE,
@@ -59,6 +56,7 @@ def defaults(
             "retry_delay": timedelta(seconds=10),
             "execution_timeout": task_timeout,
             "on_failure_callback": notifier,
+            "on_success_callback": RecoveryNotifier(),
             **task_defaults,
         },
     }

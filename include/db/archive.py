@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
 
-from include.alerts import Alert, insert
+from include.alerts import Alert, note_event_in
 from include.db.connect import transaction
 from include.db.queries import load_queries
 from include.settings import Settings
@@ -111,11 +111,13 @@ def _rescue_changed(settings: Settings, dsn: str, before: float) -> None:
     if len(lines) > _NAMED:
         lines = [*lines[:_NAMED], f"… and {len(lines) - _NAMED} more"]
     with transaction(dsn) as cursor:
-        insert(
+        note_event_in(
             cursor,
             Alert(
                 severity="warning",
                 source="maintain_partitions.prune_files",
+                key="maintain_partitions.prune_files: archived files were changed",
+                runbook_url="/dags/maintain_partitions",
                 title=f"{len(changed)} archived files were changed after pick-up and moved to quarantine",
                 detail="\n".join(lines)
                 + f"\nWhat was added is not loaded. They are kept for {settings.retention_days} "

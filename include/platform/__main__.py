@@ -20,6 +20,7 @@ from include.db.export import export as export_table
 from include.errors import PlatformError, ShopstreamError
 from include.platform import postgres
 from include.platform.down import Shutdown
+from include.platform.environment import airflow_environment
 from include.platform.home import exclusive
 from include.platform.load import Delivered, load_files
 from include.platform.logs import follow
@@ -29,7 +30,7 @@ from include.platform.secrets import ADMIN, admin_password_file
 from include.platform.status import describe_stream, platform_status, show_status
 from include.platform.supervisor import Supervisor, running_settings
 from include.platform.up import SERVICES, Startup
-from include.settings import ROLES, Settings
+from include.settings import REPOSITORY, ROLES, Settings
 
 _DOWN_STATUS = 3
 
@@ -114,6 +115,12 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
     if hidden:
         print(f"left out, since the role {arguments.role} may not read them: {', '.join(hidden)}", file=sys.stderr)
     return 0
+
+
+def alert_test(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Send a test alert through every channel and print what each said; 1 when one did not get through."""
+    command = [sys.executable, "-m", "include.airflow.dispatch", "--test"]
+    return subprocess.run(command, cwd=REPOSITORY, env=airflow_environment(settings)).returncode
 
 
 def clean(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -211,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     with_table = add("export", export)
     with_table.add_argument("table", help="its name in the schema shop")
     with_table.add_argument("--role", choices=ROLES, default="analyst", help="database role (default %(default)s)")
+    add("alert-test", alert_test)
     add("clean", clean).add_argument("--yes", action="store_true", help="do not ask")
     add("load", load).add_argument("files", nargs="+", type=Path, help="CSV files, gzip or plain")
     return parser

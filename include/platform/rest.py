@@ -47,12 +47,12 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}?update_mask=is_paused", {"is_paused": is_paused})
 
-    def trigger(self, dag_id: str, conf: dict[str, Any], note: str) -> None:
-        """Start a run with params ``conf``."""
+    def trigger(self, dag_id: str, conf: dict[str, Any], note: str) -> str:
+        """Start a run with params ``conf``; returns its id."""
         # Runs without a logical date are missing from some pages of the UI.
         now = datetime.now(UTC).isoformat()
         body = {"logical_date": now, "conf": conf, "note": note}
-        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+        return str(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def is_due(self, dag_id: str) -> bool:
         """Whether the schedule makes a run now: the time of the next one has come."""
@@ -66,8 +66,32 @@ class AirflowApi:
 
     def task_pids(self, dag_id: str, run_id: str) -> list[int]:
         """The processes of the tasks of the run that are under way."""
-        path = _run_path(dag_id, run_id) + "/taskInstances?state=running&limit=100"
-        return [task["pid"] for task in self._call("GET", path)["task_instances"]]
+        return [task["pid"] for task in self.tasks(dag_id, run_id) if task["state"] == "running"]
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run, as the API describes them."""
+        found: list[dict[str, Any]] = self._call("GET", _run_path(dag_id, run_id) + "/taskInstances?limit=100")[
+            "task_instances"
+        ]
+        return found
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The newest runs, newest first, as the API describes them."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=-run_after&limit=20"
+        found: list[dict[str, Any]] = self._call("GET", path)["dag_runs"]
+        return found
+
+    def failed_tasks(self, since: datetime) -> list[dict[str, Any]]:
+        """The task instances that failed for good since then, as the API describes them."""
+        path = f"/api/v2/dags/~/dagRuns/~/taskInstances?state=failed&end_date_gte={quote(since.isoformat())}&limit=100"
+        found: list[dict[str, Any]] = self._call("GET", path)["task_instances"]
+        return found
+
+    def connections(self, prefix: str) -> list[dict[str, Any]]:
+        """The Connections whose ids begin with ``prefix``, without their secrets."""
+        path = f"/api/v2/connections?connection_id_prefix_pattern={quote(prefix)}&order_by=connection_id&limit=100"
+        found: list[dict[str, Any]] = self._call("GET", path)["connections"]
+        return found
 
     def end_run(self, dag_id: str, run_id: str, note: str) -> None:
         """Mark a run as success, which ends its tasks, and say why."""
@@ -75,9 +99,15 @@ class AirflowApi:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            if self._token is None:
-                credentials = {"username": ADMIN, "password": admin_password(self._settings)}
-                self._token = self._send("POST", "/auth/token", credentials, {})["access_token"]
+            if self._token is not None:
+                try:
+                    return self._send(method, path, body, {"Authorization": f"Bearer {self._token}"})
+                except urllib.error.HTTPError as error:
+                    # A token lives for a day; a process of the platform for longer.
+                    if error.code != 401:
+                        raise
+            credentials = {"username": ADMIN, "password": admin_password(self._settings)}
+            self._token = self._send("POST", "/auth/token", credentials, {})["access_token"]
             return self._send(method, path, body, {"Authorization": f"Bearer {self._token}"})
         except urllib.error.HTTPError as error:
             if error.code == 401:

@@ -48,6 +48,7 @@ class PlatformStatus:
     totals: dict[str, int] = field(default_factory=dict)
     refreshes: list[dict[str, Any]] = field(default_factory=list)
     quality: list[dict[str, Any]] = field(default_factory=list)
+    open_alerts: list[dict[str, Any]] = field(default_factory=list)
     alert_counts: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     database_error: str | None = None
@@ -99,7 +100,7 @@ def _read_database(settings: Settings) -> dict[str, Any]:
     # Read the status first: it fails at once, and readably, when there is no server.
     stream = stream_status(dsn)
     with transaction(dsn) as cursor:
-        for name in ("totals", "last_refreshes", "last_quality", "alert_counts", "recent_alerts"):
+        for name in ("totals", "last_refreshes", "last_quality", "open_alerts", "alert_counts", "recent_alerts"):
             cursor.execute(_SQL[name])
             columns = [column.name for column in cursor.description]
             rows[name] = [dict(zip(columns, row, strict=True)) for row in cursor]
@@ -108,6 +109,7 @@ def _read_database(settings: Settings) -> dict[str, Any]:
         "totals": rows["totals"][0],
         "refreshes": rows["last_refreshes"],
         "quality": rows["last_quality"],
+        "open_alerts": rows["open_alerts"],
         "alert_counts": rows["alert_counts"],
         "alerts": rows["recent_alerts"],
     }
@@ -169,14 +171,17 @@ def _data_lines(status: PlatformStatus, stream: StreamStatus) -> list[str]:
         outcome = f"[{color}]{' and '.join(failures) + ' failed' if failures else 'all hold'}[/{color}]"
         checked = f"{suite['checks']} checks, {outcome}, {age(suite['age_seconds'])} ago"
         lines.append(f"[bold]Suite[/bold]    {suite['suite']}: {checked}")
-    counted = ", ".join(f"{one['alerts']} {one['severity']}" for one in status.alert_counts) or "none"
-    lines.append(f"[bold]Alerts[/bold]   {counted} in 24 hours")
-    for alert in status.alerts[:3]:
-        lines.append(
-            f"         [dim]{age(alert['age_seconds'])} ago[/dim] {alert['severity']} {escape(alert['source'])}: "
-            f"{escape(alert['title'])}"
-        )
+    open_ones, lately = _counted(status.open_alerts), _counted(status.alert_counts)
+    lines.append(f"[bold]Alerts[/bold]   {open_ones} open; {lately} in 24 hours")
+    for one in status.alerts[:3]:
+        state = "[red]open[/red]" if one["is_open"] else "[dim]over[/dim]"
+        title = f"{escape(one['source'])}: {escape(one['title'])}"
+        lines.append(f"         {state} [dim]{age(one['age_seconds'])} ago[/dim] {one['severity']} {title}")
     return lines
+
+
+def _counted(alerts: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['alerts']} {one['severity']}" for one in alerts) or "none"
 
 
 def describe_stream(stream: StreamStatus) -> str:

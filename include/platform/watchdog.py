@@ -1,8 +1,10 @@
-"""Restarts a program that runs but has stopped working, and says so: Airflow cannot report its own death.
+"""Looks after the platform from outside, because Airflow cannot report its own death.
 
 The supervisor restarts what ends. But a scheduler that lost its database leaves its loop and then waits for its tasks,
 one of which, the stream, never ends: it runs, schedules nothing, and no DAG is left to notice. Its heartbeats do. And a
-Spark worker can be forgotten by its master, which then has nobody to start a driver.
+Spark worker can be forgotten by its master, which then has nobody to start a driver. Such a program is restarted. What
+does not work, restarted or not, becomes an alert; so does a task that failed without a word; and what waits to be sent
+is sent.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from include.alerts import Alert, record
 from include.errors import PlatformError
+from include.platform.alert_sender import AlertSender
+from include.platform.outages import Outages
+from include.platform.programs import expected_programs
 from include.platform.rest import AirflowApi
+from include.platform.silent_failures import report_silent_failures
 from include.platform.spark import has_lost_its_workers
 from include.platform.supervisor import Supervisor
 from include.settings import Settings
 
-SOURCE = "watchdog"
 LOOK_SECONDS = 10.0
 # Airflow calls a component unhealthy when its last heartbeat is 30 s old.
 PATIENCE_SECONDS = 45.0
@@ -28,6 +32,11 @@ PATIENCE_SECONDS = 45.0
 START_SECONDS = 60
 
 _DATABASE = "metadatabase"
+_POSTGRES = "postgres"
+_ON_PURPOSE = "STOPPED"
+_OUTBOX_SECONDS = 5.0
+_FAILURES_SECONDS = 15.0
+_CONNECTIONS_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -42,75 +51,93 @@ class Watchdog:
         The names of the programs that do not work, whether they run or not.
     supervisor:
         Of the instance.
-    tell:
-        Records an alert.
+    outages:
+        Tells people.
     """
 
     find_ill: Callable[[], set[str]]
     supervisor: Supervisor
-    tell: Callable[[Alert], None]
+    outages: Outages
     _ill_since: dict[str, float] = field(default_factory=dict)
 
-    def look(self, now: float) -> list[str]:
-        """Look once; returns the programs that were restarted.
+    def look(self, now: float) -> None:
+        """Look once: restart what runs without working, and tell of all that does not work.
 
         Parameters
         ----------
         now:
             Seconds of a clock that only goes forward.
         """
-        self._ill_since = {name: self._ill_since.get(name, now) for name in self.find_ill()}
-        restarted = []
-        for name, since in self._ill_since.items():
-            state = self.supervisor.states().get(name)
+        states = self.supervisor.states()
+        down = {name for name, state in states.items() if not state.is_running and state.state != _ON_PURPOSE}
+        ill = self.find_ill() | down
+        self._ill_since = {name: self._ill_since.get(name, now) for name in ill}
+        overdue = {name: now - since for name, since in self._ill_since.items() if now - since >= PATIENCE_SECONDS}
+        done = {}
+        for name in overdue:
+            state = states.get(name)
+            # Without their database none of them can work, and it is not to blame itself.
             is_up = state is not None and state.is_running and state.uptime_seconds >= START_SECONDS
-            if is_up and now - since >= PATIENCE_SECONDS:
-                self._restart(name, now - since)
-                restarted.append(name)
-        for name in restarted:
-            del self._ill_since[name]
-        return restarted
-
-    def _restart(self, name: str, seconds: float) -> None:
-        # Not asked to end: it would end its tasks, too. Its next life picks them up.
-        self.supervisor.kill_program(name)
-        title = f"{name} ran, but did not work, and was restarted"
-        detail = (
-            f"It did not do its part for {seconds:.0f} s, though its process ran. What it ran into is at the end of "
-            f"`make logs NAME={name}`. Tasks that were under way are taken up again."
-        )
-        _log.warning("%s. %s", title, detail)
-        self.tell(Alert("critical", SOURCE, title, detail))
+            if is_up and name != _POSTGRES:
+                # Not asked to end: it would end its tasks, too. Its next life picks them up.
+                self.supervisor.kill_program(name)
+                done[name] = "Its process ran all the same, and was restarted; tasks under way are taken up again."
+                # Its next life has as much time.
+                self._ill_since[name] = now
+        self.outages.tell(ill, overdue, done)
 
 
 def ill_programs(api: AirflowApi, settings: Settings) -> set[str]:
     """What Airflow's health endpoint calls unhealthy, and a Spark worker that its master does not know."""
     unhealthy = api.unhealthy()
-    # Without their database none of them can work, and none is to blame.
-    ill = set() if _DATABASE in unhealthy else {component.replace("_", "-") for component in unhealthy}
+    # Without their database none of the others can work.
+    ill = {_POSTGRES} if _DATABASE in unhealthy else {component.replace("_", "-") for component in unhealthy}
     return ill | ({"spark-worker"} if has_lost_its_workers(settings) else set())
+
+
+@dataclass
+class Chore:
+    """Something that is done again and again: ``work`` every ``every_seconds``."""
+
+    every_seconds: float
+    work: Callable[[], object]
+    _due: float = 0.0
+    _complaint: str = ""
+
+    def do(self, now: float) -> None:
+        """Do it, if it is time; whatever goes wrong, the next time may succeed."""
+        if now < self._due:
+            return
+        self._due = now + self.every_seconds
+        complaint = ""
+        try:
+            self.work()
+        except Exception as error:
+            complaint = str(error)
+            # A database that is away for an hour is said once.
+            if complaint != self._complaint:
+                _log.error("%s", complaint, exc_info=not isinstance(error, PlatformError))
+        self._complaint = complaint
 
 
 def main() -> None:
     """Look every few seconds, for ever."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings.from_env()
-
-    def tell(alert: Alert) -> None:
-        try:
-            record(settings.dsn("ops"), alert)
-        except PlatformError as error:
-            _log.error("the alert cannot be recorded: %s", error)
-
-    api = AirflowApi(settings)
-    watchdog = Watchdog(lambda: ill_programs(api, settings), Supervisor(settings), tell)
+    dsn, api = settings.dsn("ops"), AirflowApi(settings, timeout_seconds=5.0)
+    outages = Outages(dsn, [one.name for one in expected_programs(settings)])
+    watchdog = Watchdog(lambda: ill_programs(api, settings), Supervisor(settings), outages)
+    sender = AlertSender(settings, api)
+    chores = [
+        Chore(LOOK_SECONDS, lambda: watchdog.look(time.monotonic())),
+        Chore(_FAILURES_SECONDS, lambda: report_silent_failures(api, dsn)),
+        Chore(_CONNECTIONS_SECONDS, sender.follow_connections),
+        Chore(_OUTBOX_SECONDS, sender.send_what_is_due),
+    ]
     while True:
-        time.sleep(LOOK_SECONDS)
-        try:
-            watchdog.look(time.monotonic())
-        except Exception:
-            # Whatever it was, the next look may succeed, and nobody else looks.
-            _log.exception("this look failed")
+        for chore in chores:
+            chore.do(time.monotonic())
+        time.sleep(1.0)
 
 
 if __name__ == "__main__":

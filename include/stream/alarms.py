@@ -10,13 +10,14 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from include.alerts import Alert, insert
+from include.alerts import Alert, note_event_in
 from include.contract import FILE_FAULTS
 
 SOURCE = "stream"
 QUIET_SECONDS = 600.0
 # The rest is counted: a hundred thousand names are no help.
 _NAMED = 20
+_RUNBOOK = "/dags/stream_events"
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +63,5 @@ def _raise(cursor: Any, title: str, files: Sequence[str], remedy: str) -> None:
         _log.warning("%s: %s", title, file)
     more = f"\n… and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
     named = "\n".join(f"- {file}" for file in files[:_NAMED])
-    insert(
-        cursor,
-        Alert(severity="warning", source=SOURCE, title=title, detail=f"{named}{more}\n{remedy}"),
-        quiet_seconds=QUIET_SECONDS,
-    )
+    alert = Alert("warning", SOURCE, title, f"{named}{more}\n{remedy}", runbook_url=_RUNBOOK)
+    note_event_in(cursor, alert, QUIET_SECONDS)

@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from include.settings import Settings
+from include.stream.watch import Finding
+
 _GIB = 1024**3
 
 
@@ -14,7 +17,9 @@ def free_gib(directory: Path) -> float:
     return shutil.disk_usage(_existing(directory)).free / _GIB
 
 
-def shortage(directories: Iterable[Path], at_least_gib: float) -> str | None:
+def shortage(
+    directories: Iterable[Path], at_least_gib: float, setting: str = "SHOPSTREAM_PAUSE_BELOW_GIB"
+) -> str | None:
     """What is too full, in a sentence with the values; None when every disk has room.
 
     Parameters
@@ -23,6 +28,8 @@ def shortage(directories: Iterable[Path], at_least_gib: float) -> str | None:
         One on each disk that counts.
     at_least_gib:
         The least room, GiB.
+    setting:
+        The variable that sets it.
     """
     by_disk = {_existing(directory).stat().st_dev: directory for directory in directories}
     short = [
@@ -32,7 +39,18 @@ def shortage(directories: Iterable[Path], at_least_gib: float) -> str | None:
     ]
     if not short:
         return None
-    return f"{'; '.join(short)}: below the limit of {at_least_gib:g} GiB (SHOPSTREAM_PAUSE_BELOW_GIB). Make room"
+    return f"{'; '.join(short)}: below the limit of {at_least_gib:g} GiB ({setting}). Make room"
+
+
+def judge_disks(settings: Settings) -> list[Finding]:
+    """Whether there is still room, long before the stream has to pause."""
+    full = shortage([settings.landing_dir, settings.root], settings.min_free_gib, "SHOPSTREAM_MIN_FREE_GIB")
+    if full is None:
+        return []
+    more = f"The feed waits already; the stream takes in no files below {settings.pause_below_gib:g} GiB."
+    return [
+        Finding("low_disk", "warning", f"{full}: lower SHOPSTREAM_RETENTION_DAYS, or give it a larger disk. {more}")
+    ]
 
 
 def _existing(directory: Path) -> Path:

@@ -12,7 +12,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 
 from include.airflow.defaults import START_DATE
-from include.airflow.notifier import ShopstreamNotifier
+from include.airflow.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.settings import REPOSITORY
 
 DAG_IDS = [
@@ -56,9 +56,12 @@ def test_a_task_can_be_operated(dags: DagBag, dag_id: str) -> None:
         assert task.owner == "shopstream"
         assert task.retries >= 1, f"{task.task_id}: a task that starts while the API restarts needs another try"
         assert task.execution_timeout > timedelta(0)
-        callbacks = task.on_failure_callback
-        (callback,) = callbacks if isinstance(callbacks, list) else [callbacks]
-        assert isinstance(callback, ShopstreamNotifier)
+        for callbacks, kind in (
+            (task.on_failure_callback, ShopstreamNotifier),
+            (task.on_success_callback, RecoveryNotifier),
+        ):
+            (callback,) = callbacks if isinstance(callbacks, list) else [callbacks]
+            assert isinstance(callback, kind)
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)

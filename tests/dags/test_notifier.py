@@ -1,27 +1,31 @@
-"""What fails becomes a row of shop.alerts, once."""
+"""What fails opens an alert, once; what succeeds again ends it."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, AsyncCallback, SyncCallback
+from airflow.sdk._shared.module_loading import import_string
 
 from include.airflow.connections import OPS_CONN_ID, dsn_of
-from include.airflow.notifier import ShopstreamNotifier
-from include.alerts import Alert, record
+from include.airflow.notifier import RecoveryNotifier, ReportedFailure, ShopstreamNotifier
+from include.alerts import Alert, raise_alert
 from include.db import transaction
 from include.errors import PlatformError
 from include.settings import Settings
 
 RUN_ID = "scheduled__2026-03-04T05:00:00+00:00"
+TI = {"dag_id": "refresh_views", "task_id": "refresh", "map_index": 3, "run_id": RUN_ID, "log_url": "http://ui/log"}
 
 
 def _task_context(**changes: Any) -> dict[str, Any]:
     """What a task's callback is given, as far as it matters here."""
-    ti = {"dag_id": "refresh_views", "task_id": "refresh", "map_index": 3, "run_id": RUN_ID, "log_url": "http://ui/log"}
-    return {"ti": SimpleNamespace(**{**ti, **changes}), "exception": None}
+    task = SimpleNamespace(owner="shop-data")
+    return {"ti": SimpleNamespace(**{**TI, **changes}), "task": task, "exception": None}
 
 
 def _run_context(dag_id: str = "refresh_views") -> dict[str, Any]:
@@ -30,8 +34,16 @@ def _run_context(dag_id: str = "refresh_views") -> dict[str, Any]:
 
 def _alerts(settings: Settings) -> list[dict[str, Any]]:
     with transaction(settings.dsn("ops")) as cursor:
-        cursor.execute("SELECT severity, source, title, detail, run_id, url FROM shop.alerts ORDER BY alert_id")
+        cursor.execute(
+            "SELECT severity, source, title, detail, run_id, url, owner, runbook_url FROM shop.alerts ORDER BY alert_id"
+        )
         return [dict(zip([column.name for column in cursor.description], row, strict=True)) for row in cursor]
+
+
+def _states(settings: Settings) -> list[tuple[Any, ...]]:
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT key, occurrences, run_id, resolution FROM shop.alerts ORDER BY alert_id")
+        return list(cursor.fetchall())
 
 
 def _failure() -> Exception:
@@ -56,6 +68,8 @@ def test_a_failed_task_is_reported_with_its_causes_and_where_to_look(airflow: Se
             "caused by ValueError: deadlock detected\nHINT: wait",
             "run_id": RUN_ID,
             "url": "http://ui/log",
+            "owner": "shop-data",
+            "runbook_url": "http://airflow.test/dags/refresh_views",
         }
     ]
 
@@ -80,38 +94,90 @@ def test_a_failed_run_is_reported_unless_its_task_was(airflow: Settings) -> None
         "detail": f"refresh {RUN_ID} failed (timed_out), and none of its tasks could report why.",
         "run_id": RUN_ID,
         "url": "http://airflow.test/dags/refresh/runs/scheduled__2026-03-04T05%3A00%3A00%2B00%3A00",
+        "owner": "shopstream",
+        "runbook_url": "http://airflow.test/dags/refresh",
     }
 
 
-def test_a_repeated_failure_is_quiet_for_as_long_as_asked(airflow: Settings) -> None:
-    notifier = ShopstreamNotifier(quiet_seconds=60)
-    notifier(_task_context())
-    notifier(_task_context())
-    notifier(_task_context(task_id="other"))
-    assert [one["source"] for one in _alerts(airflow)] == ["refresh_views.refresh[3]", "refresh_views.other[3]"]
-    ShopstreamNotifier()(_task_context())
-    assert len(_alerts(airflow)) == 3
-
-
-def test_a_run_is_quiet_too_when_the_alert_of_its_task_was_kept_back(airflow: Settings) -> None:
-    notifier = ShopstreamNotifier(quiet_seconds=60)
+def test_a_repeated_failure_is_one_alert_that_counts(airflow: Settings) -> None:
+    notifier = ShopstreamNotifier()
     notifier(_task_context(run_id="an earlier run"))
     notifier(_task_context())
-    notifier(_run_context())
-    assert [one["run_id"] for one in _alerts(airflow)] == ["an earlier run"]
-    # A warning of the DAG does not hide that a run of it was lost; nor does another DAG's alert.
-    record(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail"))
-    notifier(_run_context("refresh"))
-    notifier(_run_context("refresh"))
-    assert [one["source"] for one in _alerts(airflow)][1:] == ["refresh.task", "refresh"]
+    notifier(_task_context(task_id="other"))
+    assert _states(airflow) == [
+        ("failed: refresh_views.refresh[3]", 2, RUN_ID, None),
+        ("failed: refresh_views.other[3]", 1, RUN_ID, None),
+    ]
 
 
-def test_quiet_ends(airflow: Settings) -> None:
-    alert = Alert("info", "dag.task", "title", "detail")
-    assert record(dsn_of(OPS_CONN_ID), alert, quiet_seconds=60)
-    with transaction(airflow.dsn("owner")) as cursor:
-        cursor.execute("UPDATE shop.alerts SET raised_at = raised_at - interval '61 s'")
-    assert record(dsn_of(OPS_CONN_ID), alert, quiet_seconds=60)
+def test_a_milder_alert_of_a_task_does_not_hide_that_a_run_was_lost(airflow: Settings) -> None:
+    raise_alert(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail", run_id=RUN_ID))
+    ShopstreamNotifier()(_run_context("refresh"))
+    assert [one["source"] for one in _alerts(airflow)] == ["refresh.task", "refresh"]
+
+
+def test_what_a_task_has_raised_alerts_about_is_no_further_one(airflow: Settings) -> None:
+    ShopstreamNotifier()(_task_context() | {"exception": ReportedFailure("3 checks failed")})
+    assert _alerts(airflow) == []
+
+
+def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settings) -> None:
+    notifier = ShopstreamNotifier(severity="warning", is_event=True, quiet_seconds=60)
+    for text in ("the driver is gone", "the driver is gone", "the master is gone"):
+        notifier(_task_context() | {"exception": PlatformError(text)})
+    assert [(key, resolution) for key, _, _, resolution in _states(airflow)] == [
+        ("refresh_views.refresh[3]: refresh[3] failed: the driver is gone.", "event"),
+        ("refresh_views.refresh[3]: refresh[3] failed: the master is gone.", "event"),
+    ]
+
+
+def _succeed(*downstream: str, **changes: Any) -> None:
+    task = SimpleNamespace(downstream_task_ids=set(downstream))
+    RecoveryNotifier()({"ti": SimpleNamespace(**{**TI, **changes}), "task": task})
+
+
+def test_the_next_success_of_a_task_ends_its_alert_and_no_other(airflow: Settings) -> None:
+    ShopstreamNotifier()(_task_context())
+    ShopstreamNotifier()(_task_context(map_index=4))
+    _succeed("check_freshness")
+    assert [resolution for *_, resolution in _states(airflow)] == ["recovered", None]
+
+
+def test_the_last_task_of_a_later_run_ends_what_was_said_of_an_earlier(airflow: Settings) -> None:
+    ShopstreamNotifier()(_run_context())
+    ShopstreamNotifier()(_deadline_context())
+    for run_id, downstream in ((RUN_ID, []), ("a later run", ["check_freshness"])):
+        _succeed(*downstream, run_id=run_id, task_id="check_freshness", map_index=-1)
+        # A run that is done, however late, has met its end; that it failed as a whole is not undone by a part of it.
+        assert [resolution for *_, resolution in _states(airflow)] == [None, "recovered"]
+    _succeed(run_id="a later run")
+    assert [resolution for *_, resolution in _states(airflow)] == ["recovered", "recovered"]
+
+
+def _deadline_context() -> dict[str, Any]:
+    """What the callback of a Deadline Alert is given by Airflow 3.3."""
+    run = {"dag_id": "refresh_views", "dag_run_id": RUN_ID, "state": "running"}
+    return {"dag_run": run, "deadline": {"id": "1", "deadline_time": datetime(2026, 3, 4, 5, 10, tzinfo=UTC)}}
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_missed_deadline_is_an_alert_in_the_triggerer_and_on_the_executor(airflow: Settings, is_async: bool) -> None:
+    callback = (AsyncCallback if is_async else SyncCallback)(ShopstreamNotifier, {"severity": "warning"})
+    # As Airflow makes it anew from what is stored of the DAG.
+    notifier = import_string(callback.path)(**callback.kwargs, context=_deadline_context())
+    if is_async:
+
+        async def wait() -> None:
+            await notifier
+
+        asyncio.run(wait())
+    else:
+        notifier(_deadline_context())
+    (alert,) = _alerts(airflow)
+    assert (alert["severity"], alert["title"]) == ("warning", "The run is not done in time")
+    assert "was to be done by 2026-03-04 05:10:00+00:00 and is running" in alert["detail"]
+    assert alert["url"].endswith("/dags/refresh_views/runs/scheduled__2026-03-04T05%3A00%3A00%2B00%3A00")
+    assert [key for key, *_ in _states(airflow)] == ["deadline: refresh_views"]
 
 
 def test_an_alert_that_cannot_be_written_is_in_the_log(

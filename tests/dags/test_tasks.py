@@ -92,7 +92,7 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
     (tmp_path / "a_fails.yml").write_text(SUITE.format(expected=7, severity="critical"))
     (tmp_path / "b_is_wrong.yml").write_text(SUITE.format(expected=7, severity="critcal"))
     (tmp_path / "c_warns.yml").write_text(SUITE.format(expected=8, severity="warning"))
-    (tmp_path / "d_holds.yml").write_text(SUITE.format(expected=1, severity="critical"))
+    (tmp_path / "d_holds.yml").write_text(SUITE.format(expected=0, severity="critical"))
     with pytest.raises(AirflowFailException) as failure:
         quality.check_suites(str(tmp_path), TI)
     message = str(failure.value)
@@ -100,17 +100,19 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
     assert "b_is_wrong.yml:6: severity critcal does not exist; did you mean critical?" in message
     assert "c_warns" not in message
     results = _query(airflow, "SELECT suite, is_success, run_id FROM shop.quality_results ORDER BY suite")
-    # The warning of c_warns is the alert that d_holds counts.
     assert results == [("a_fails", False, "run-1"), ("c_warns", False, "run-1"), ("d_holds", True, "run-1")]
 
 
-def test_a_warning_becomes_an_alert_once(airflow: Settings, tmp_path: Path) -> None:
+def test_a_warning_is_one_alert_until_its_check_holds(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "warns.yml").write_text(SUITE.format(expected=9, severity="warning"))
     quality.check_suites(str(tmp_path), TI)
     quality.check_suites(str(tmp_path), TI)
-    assert _query(airflow, "SELECT severity, source, title, url FROM shop.alerts") == [
-        ("warning", "check_quality.check_suites", "warns: no_alert_yet", "http://ui/log")
-    ]
+    alerts = "SELECT severity, source, title, url, occurrences, resolution FROM shop.alerts"
+    row = ("warning", "check_quality.check_suites", "warns: no_alert_yet", "http://ui/log", 2)
+    assert _query(airflow, alerts) == [(*row, None)]
+    (tmp_path / "warns.yml").write_text(SUITE.format(expected=1, severity="warning"))
+    quality.check_suites(str(tmp_path), TI)
+    assert _query(airflow, alerts) == [(*row, "recovered")]
 
 
 def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None:

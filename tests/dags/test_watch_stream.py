@@ -14,12 +14,13 @@ from typing import Any
 
 import psutil
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from include.airflow.notifier import ReportedFailure
 from include.airflow.tasks import stream
 from include.db import transaction
 from include.settings import Settings
 from include.stream.status import QUERY_NAME, set_wish, stream_status
+from tests.support.rows import load_batch, make_event
 from tests.support.sockets import free_ports
 from tests.support.spark import running_spark, with_spark_ports
 from tests.support.waiting import wait_until
@@ -37,6 +38,12 @@ def _alerts(settings: Settings) -> list[tuple[str, str, str]]:
     with transaction(settings.dsn("ops")) as cursor:
         cursor.execute("SELECT severity, source, title FROM shop.alerts ORDER BY alert_id")
         return cursor.fetchall()
+
+
+def _open_keys(settings: Settings) -> list[str]:
+    with transaction(settings.dsn("ops")) as cursor:
+        cursor.execute("SELECT key FROM shop.alerts WHERE resolved_at IS NULL ORDER BY key")
+        return [key for (key,) in cursor]
 
 
 def _open_run(settings: Settings, *, log_path: str | None = None) -> None:
@@ -65,21 +72,44 @@ def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest
     set_wish(airflow.dsn("ops"), "run")
     stream.judge_stream(TI)
     _write(airflow, "UPDATE shop.stream_control SET wished_at = wished_at - interval '4 min'")
-    with pytest.raises(AirflowFailException, match=r"^no driver\n- The stream is wished to run.*\nNothing was done"):
+    with pytest.raises(ReportedFailure, match=r"^no driver\n- The stream is wished to run.*\nNothing was done"):
         stream.judge_stream(TI)
     set_wish(airflow.dsn("ops"), "stop")
     stream.judge_stream(TI)
 
 
-def test_a_warning_is_an_alert_once_and_no_failure(airflow: Settings) -> None:
+def test_each_finding_is_an_alert_until_a_later_look_finds_it_no_more(airflow: Settings) -> None:
     _open_run(airflow)
     _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
     for _ in range(2):
         stream.judge_stream(TI)
+    source = "watch_stream.judge_stream"
     assert _alerts(airflow) == [
-        ("warning", "watch_stream.judge_stream", "the stream: intake paused"),
-        ("warning", "watch_stream.judge_stream", "the stream: backlog"),
+        ("warning", source, "the stream: intake paused"),
+        ("warning", source, "the stream: backlog"),
     ]
+    assert _open_keys(airflow) == ["watch_stream: backlog", "watch_stream: intake_paused"]
+    _write(airflow, "UPDATE shop.runs SET backlog_files = 0")
+    stream.judge_stream(TI)
+    assert _open_keys(airflow) == ["watch_stream: intake_paused"]
+    _stop_its_heart(airflow)
+    with pytest.raises(ReportedFailure, match="no sign of life"):
+        stream.judge_stream(TI, second_look_seconds=0)
+    # What is critical as well, with what was done about it.
+    assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_sign_of_life"]
+    _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
+    stream.judge_stream(TI)
+    assert _open_keys(airflow) == []
+
+
+def test_full_disks_and_floods_of_rejects_are_found_beside_the_stream(
+    airflow: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOPSTREAM_MIN_FREE_GIB", "1000000000")
+    load_batch(airflow.dsn("owner"), [make_event()])
+    _write(airflow, "UPDATE shop.batches SET read = 1000, accepted = 500, rejected = 500")
+    stream.judge_stream(TI)
+    assert _open_keys(airflow) == ["watch_stream: low_disk", "watch_stream: reject_share"]
 
 
 def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +142,7 @@ def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER", json.dumps(connection))
     _open_run(airflow, log_path=log_path)
     _stop_its_heart(airflow)
-    with pytest.raises(AirflowFailException, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
+    with pytest.raises(ReportedFailure, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
         stream.judge_stream(TI, second_look_seconds=0)
 
 
@@ -138,7 +168,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
         assert re.search(r"Epoch \d+: started \d+ s ago, sign of life \d+ s ago, loop turned \d+ s ago; 0 files", log)
         # One alert of the watch, none of the run whose task has reported; and one of the try that lost its driver.
         assert sorted(_alerts(settings)) == [
-            ("critical", "watch_stream.judge_stream", "judge_stream failed: no sign of life"),
+            ("critical", "watch_stream.judge_stream", "the stream: no sign of life"),
             ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
         ]
         set_wish(ops, "stop")

@@ -168,8 +168,8 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 "INSERT INTO shop.refreshes (view_name, started_at, finished_at) VALUES ('v', %(at)s, %(at)s)", moment
             )
             cursor.execute(
-                "INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at)"
-                " VALUES (%(at)s::text, 'info', 's', 't', 'd', %(at)s)",
+                "INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at, resolved_at, resolution)"
+                " VALUES (%(at)s::text, 'info', 's', 't', 'd', %(at)s, %(at)s, 'recovered')",
                 moment,
             )
             cursor.execute(
@@ -177,9 +177,18 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 " SELECT %(id)s, batch_id, file_id, 2, '{city}', '{}', %(at)s FROM shop.files ORDER BY file_id LIMIT 1",
                 {**moment, "id": uuid7(days_ago(days))},
             )
+    with transaction(owner) as cursor:
+        # However old, it is open: somebody still has to see to it.
+        cursor.execute(
+            "INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at)"
+            " VALUES ('open', 'info', 's', 't', 'd', %s) RETURNING alert_id",
+            [days_ago(9)],
+        )
+        (open_id,) = cursor.fetchone()
     tables = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
     assert keep_a_week(database).deleted == dict.fromkeys(tables, 1)
+    assert one(database, f"SELECT count(*) FROM shop.alerts WHERE alert_id = {open_id}") == 1
     for table in tables:
-        assert one(database, f"SELECT count(*) FROM shop.{table}") == 1
+        assert one(database, f"SELECT count(*) FROM shop.{table}") == 1 + (table == "alerts")
     assert one(database, "SELECT count(*) FROM shop.batches") == 2
     assert one(database, "SELECT count(*) FROM shop.files") == 2

@@ -1,14 +1,15 @@
-"""The watchdog restarts what runs without working, and nothing else."""
+"""The watchdog restarts what runs without working, and nothing else; it has people told of all that does not work."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
-from include.alerts import Alert
+from include.errors import PlatformError
 from include.platform.supervisor import ProgramState
-from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Watchdog, ill_programs
+from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Chore, Watchdog, ill_programs
 from include.settings import Settings
 from tests.support.sockets import free_ports
 
@@ -26,7 +27,7 @@ class Airflow:
         return self.ill
 
     def states(self) -> dict[str, ProgramState]:
-        names = ("api-server", "scheduler", "dag-processor", "triggerer", "spark-worker")
+        names = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer", "spark-worker")
         return {name: ProgramState(name, self.state, 1, self.uptime_seconds, "") for name in names}
 
     def kill_program(self, name: str) -> None:
@@ -34,11 +35,25 @@ class Airflow:
 
 
 @dataclass
+class Told:
+    """What the watchdog would have people told."""
+
+    overdue: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    ill: Collection[str] = ()
+
+    def tell(self, ill: Collection[str], overdue: Mapping[str, float], done: Mapping[str, str]) -> None:
+        self.ill = ill
+        self.overdue += [name for name in overdue if name not in self.overdue]
+        self.done += done
+
+
+@dataclass
 class Watched:
     """A watchdog, and a clock that goes on by one look at a time."""
 
     airflow: Airflow
-    alerts: list[Alert] = field(default_factory=list)
+    told: Told = field(default_factory=Told)
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -46,7 +61,7 @@ class Watched:
         self.watchdog = Watchdog(
             lambda: ill_programs(self.airflow, settings),  # type: ignore[arg-type]
             self.airflow,  # type: ignore[arg-type]
-            self.alerts.append,
+            self.told,  # type: ignore[arg-type]
         )
 
     def look(self, seconds: float) -> None:
@@ -69,10 +84,7 @@ def test_what_stays_ill_is_killed_once_and_told(watched: Watched, component: str
     watched.look(LOOK_SECONDS)
     name = component.replace("_", "-")
     assert watched.airflow.killed == [name]
-    (alert,) = watched.alerts
-    assert (alert.severity, alert.source) == ("critical", "watchdog")
-    assert alert.title == f"{name} ran, but did not work, and was restarted"
-    assert f"make logs NAME={name}" in alert.detail
+    assert (watched.told.overdue, watched.told.done) == ([name], [name])
     watched.airflow.uptime_seconds = 0
     watched.look(10 * PATIENCE_SECONDS)
     assert len(watched.airflow.killed) == 1
@@ -91,6 +103,7 @@ def test_nobody_is_blamed_for_the_database(watched: Watched) -> None:
     watched.airflow.ill = ["metadatabase", "scheduler", "triggerer", "dag_processor"]
     watched.look(10 * PATIENCE_SECONDS)
     assert watched.airflow.killed == []
+    assert watched.told.overdue == ["postgres"]
 
 
 @pytest.mark.parametrize(("state", "uptime"), [("STOPPING", 1000), ("BACKOFF", 0), ("RUNNING", START_SECONDS - 1)])
@@ -105,3 +118,33 @@ def test_a_worker_that_its_master_has_forgotten_is_killed(watched: Watched, monk
     monkeypatch.setattr("include.platform.watchdog.has_lost_its_workers", lambda settings: True)
     watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
     assert watched.airflow.killed == ["spark-worker"]
+
+
+def test_a_program_that_is_down_is_told_though_nobody_calls_it_ill(watched: Watched) -> None:
+    watched.airflow.state = "FATAL"
+    watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
+    assert sorted(watched.told.overdue) == sorted(watched.airflow.states())
+    assert watched.airflow.killed == []
+    watched.airflow.state = "RUNNING"
+    watched.look(LOOK_SECONDS)
+    assert watched.told.ill == set()
+
+
+def test_a_program_that_was_stopped_on_purpose_is_not_out(watched: Watched) -> None:
+    watched.airflow.state = "STOPPED"
+    watched.look(10 * PATIENCE_SECONDS)
+    assert watched.told.overdue == []
+
+
+def test_a_chore_that_fails_is_done_again_and_complains_once(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[float] = []
+
+    def work() -> None:
+        done.append(1)
+        raise PlatformError("the database is away")
+
+    chore = Chore(10, work)
+    for now in range(31):
+        chore.do(now)
+    assert len(done) == 4
+    assert caplog.text.count("the database is away") == 1

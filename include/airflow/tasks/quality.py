@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
-from include.alerts import Alert, record
+from include.airflow.dispatch import tell_now
+from include.airflow.notifier import runbook_url
+from include.alerts import Alert, settle_alerts
 from include.errors import SuiteError
 from include.quality.run import run_suite
 from include.quality.suites import SUITES_DIR, load_suite, suite_names
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from include.quality.results import SuiteOutcome
 
 _log = logging.getLogger(__name__)
-# A warning stands in the alerts once in six hours, not with each run that finds it again.
-_QUIET_SECONDS = 6 * 3600.0
+_KEYS = "quality: "
 
 
 def check_suites(directory: str = str(SUITES_DIR), ti: Any = None) -> None:
@@ -33,6 +34,7 @@ def check_suites(directory: str = str(SUITES_DIR), ti: Any = None) -> None:
     if not names:
         raise AirflowFailException(f"{directory} holds no suite, so nothing was checked.")
     failures: list[str] = []
+    warnings: list[Alert] = []
     for name in names:
         try:
             suite = load_suite(name, Path(directory))
@@ -44,7 +46,9 @@ def check_suites(directory: str = str(SUITES_DIR), ti: Any = None) -> None:
         _log.log(logging.ERROR if outcome.critical_failures else logging.INFO, "%s", outcome.summary())
         failures += [f"{name}: {one}" for one in outcome.critical_failures]
         if outcome.warnings:
-            record(write_dsn, _warning(outcome, ti), quiet_seconds=_QUIET_SECONDS)
+            warnings.append(_warning(outcome, ti))
+    settle_alerts(write_dsn, _KEYS, warnings)
+    tell_now(write_dsn)
     if failures:
         raise AirflowFailException(f"{len(failures)} critical failures:\n" + "\n".join(f"- {one}" for one in failures))
 
@@ -54,8 +58,10 @@ def _warning(outcome: SuiteOutcome, ti: Any) -> Alert:
     return Alert(
         severity="warning",
         source=f"{ti.dag_id}.{ti.task_id}",
+        key=f"{_KEYS}{outcome.suite.name}",
         title=f"{outcome.suite.name}: {checks}",
         detail=outcome.summary(),
         run_id=ti.run_id,
         url=ti.log_url,
+        runbook_url=runbook_url(ti.dag_id),
     )

@@ -7,28 +7,32 @@ import time
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.clusters import cluster_of
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.alerts import Alert, record
+from include.airflow.dispatch import tell_now
+from include.airflow.notifier import ReportedFailure, runbook_url
+from include.alerts import Alert, settle_alerts
 from include.errors import ShopstreamError
 from include.settings import Settings
+from include.stream.disk import judge_disks
+from include.stream.quarantine import judge_quarantine
 from include.stream.status import StreamStatus, stream_status
 from include.stream.watch import Finding, Limits, judge, summary
 
 _log = logging.getLogger(__name__)
-_QUIET_SECONDS = 3600.0
 # A stream that comes back from a pause of Postgres or of the machine is well within a few seconds.
 _SECOND_LOOK_SECONDS = 10.0
+_KEYS = "watch_stream: "
 
 
 def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
-    """Fail with all that is critical about the stream, after ending a driver that a second look finds stuck, too.
+    """Make the open alerts about the stream what is wrong with it now, and fail with all that is critical.
 
-    Warnings become alerts.
+    A driver that a second look finds stuck, too, is ended before.
     """
-    dsn, limits = dsn_of(OPS_CONN_ID), Limits.of(Settings.from_env())
+    dsn, settings = dsn_of(OPS_CONN_ID), Settings.from_env()
+    limits = Limits.of(settings)
     status = stream_status(dsn)
     findings = judge(status, limits)
     _log.info("%s", summary(status))
@@ -38,16 +42,17 @@ def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SE
         status = stream_status(dsn)
         findings = judge(status, limits)
         _log.info("%s", summary(status))
+    what_was_done = _recycle(status) if any(one.needs_recycling for one in findings) else "Nothing was done."
+    findings += [*judge_disks(settings), *judge_quarantine(dsn, settings)]
+    settle_alerts(dsn, _KEYS, [_alert(one, what_was_done, ti) for one in findings])
+    tell_now(dsn)
     critical = [one for one in findings if one.severity == "critical"]
     for one in findings:
         if one not in critical:
             _log.warning("%s", one.text)
-            record(dsn, _stream_warning(one, ti), quiet_seconds=_QUIET_SECONDS)
     if critical:
-        what_was_done = _recycle(status) if any(one.needs_recycling for one in critical) else "Nothing was done."
-        # The first line is the alert's title: without numbers, so that the same fault is the same alert.
         names = ", ".join(one.code.replace("_", " ") for one in critical)
-        raise AirflowFailException(f"{names}\n{_list(critical)}\n{what_was_done}")
+        raise ReportedFailure(f"{names}\n{_list(critical)}\n{what_was_done}")
 
 
 def _recycle(status: StreamStatus) -> str:
@@ -67,12 +72,14 @@ def _list(findings: list[Finding]) -> str:
     return "\n".join(f"- {one.text}" for one in findings)
 
 
-def _stream_warning(finding: Finding, ti: Any) -> Alert:
+def _alert(finding: Finding, what_was_done: str, ti: Any) -> Alert:
     return Alert(
-        severity="warning",
+        severity=finding.severity,
         source=f"{ti.dag_id}.{ti.task_id}",
+        key=f"{_KEYS}{finding.code}",
         title=f"the stream: {finding.code.replace('_', ' ')}",
-        detail=finding.text,
+        detail=f"{finding.text}\n{what_was_done}" if finding.needs_recycling else finding.text,
         run_id=ti.run_id,
         url=ti.log_url,
+        runbook_url=runbook_url(ti.dag_id),
     )

@@ -37,11 +37,34 @@ CREATE UNIQUE INDEX alerts_open ON shop.alerts (key) WHERE resolved_at IS NULL;
 -- Serves "has this been raised lately" and the history of one alert.
 CREATE INDEX alerts_key ON shop.alerts (key, raised_at DESC);
 
+CREATE FUNCTION shop.severity_rank(severity text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN array_position(ARRAY['info', 'warning', 'critical'], severity);
+
+COMMENT ON FUNCTION shop.severity_rank IS 'The order of severities: a higher rank is worse.';
+
+CREATE TABLE shop.alert_channels (
+    channel text PRIMARY KEY,
+    min_severity text NOT NULL CHECK (min_severity IN ('info', 'warning', 'critical')),
+    added_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    failures integer NOT NULL DEFAULT 0,
+    retry_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_error text,
+    last_sent_at timestamptz
+);
+
+COMMENT ON TABLE shop.alert_channels IS
+    'The ways to people that Airflow''s Connections name: a copy of their ids, since most processes of Airflow cannot list them.';
+COMMENT ON COLUMN shop.alert_channels.failures IS 'Attempts that failed since the last message that got through.';
+COMMENT ON COLUMN shop.alert_channels.retry_at IS 'A channel that failed is left alone until then.';
+
 CREATE TABLE shop.alert_deliveries (
     delivery_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     alert_id bigint NOT NULL REFERENCES shop.alerts ON DELETE CASCADE,
     channel text NOT NULL,
     occasion text NOT NULL CHECK (occasion IN ('raised', 'reminder', 'recovered')),
+    severity text NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
+    planned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     state text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'sent', 'failed')),
     attempts integer NOT NULL DEFAULT 0,
     due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -53,9 +76,11 @@ CREATE TABLE shop.alert_deliveries (
 COMMENT ON TABLE shop.alert_deliveries IS
     'Every message about an alert, by channel: due, sent, or failed for good after the last attempt.';
 COMMENT ON COLUMN shop.alert_deliveries.channel IS 'The id of the Airflow connection that it goes through.';
+COMMENT ON COLUMN shop.alert_deliveries.severity IS 'Of the alert when it was planned: one that got worse is told again.';
+COMMENT ON COLUMN shop.alert_deliveries.due_at IS 'Not before then; a sender that takes it moves this on, so that nobody else does meanwhile.';
 
--- Serves the dispatcher: what is to be sent now.
-CREATE INDEX alert_deliveries_due ON shop.alert_deliveries (due_at) WHERE state = 'due';
+-- Serves the dispatcher: what is to be sent now through a channel.
+CREATE INDEX alert_deliveries_due ON shop.alert_deliveries (channel, due_at) WHERE state = 'due';
 -- Serves "who was told of this alert", and the deletion of an alert.
 CREATE INDEX alert_deliveries_alert ON shop.alert_deliveries (alert_id);
 
@@ -173,7 +198,7 @@ CREATE INDEX actions_acted_at ON shop.actions (acted_at DESC);
 
 -- Roles ---------------------------------------------------------------------------------------------------------------
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON shop.alerts, shop.alert_deliveries TO shop_ops;
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.alerts, shop.alert_deliveries, shop.alert_channels TO shop_ops;
 -- The stream raises alerts and ends them; who is told of them is no business of it.
 GRANT SELECT, INSERT, UPDATE ON shop.alerts TO shop_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -181,6 +206,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 GRANT UPDATE ON shop.refreshes TO shop_ops;
 GRANT SELECT, INSERT ON shop.actions TO shop_ops;
 GRANT SELECT ON
-    shop.alert_deliveries, shop.quality_runs, shop.objective_minutes, shop.objective_months, shop.objective_misses,
-    shop.actions TO shop_quality;
+    shop.alert_deliveries, shop.alert_channels, shop.quality_runs, shop.objective_minutes, shop.objective_months,
+    shop.objective_misses, shop.actions TO shop_quality;
 GRANT SELECT ON shop.quality_runs, shop.objective_minutes, shop.objective_months, shop.objective_misses TO shop_analyst;

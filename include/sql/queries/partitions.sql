@@ -65,4 +65,5 @@ DELETE FROM shop.quality_results WHERE checked_at < %(cutoff)s;
 DELETE FROM shop.refreshes WHERE finished_at < %(cutoff)s;
 
 -- name: delete_alerts
-DELETE FROM shop.alerts WHERE raised_at < %(cutoff)s;
+-- With what was sent about them. One that is open stays, however old.
+DELETE FROM shop.alerts WHERE resolved_at < %(cutoff)s;

@@ -45,12 +45,25 @@ GROUP BY suite
 ORDER BY suite;
 
 -- name: recent_alerts
+-- What is open, the worst first, then the newest of the last day.
 SELECT
-    extract(epoch FROM clock_timestamp() - raised_at)::float8 AS age_seconds, severity, source, title
+    extract(epoch FROM clock_timestamp() - raised_at)::float8 AS age_seconds,
+    severity,
+    source,
+    title,
+    occurrences,
+    resolved_at IS NULL AS is_open
 FROM shop.alerts
-WHERE raised_at > clock_timestamp() - interval '24 hours'
-ORDER BY raised_at DESC
+WHERE resolved_at IS NULL OR raised_at > clock_timestamp() - interval '24 hours'
+ORDER BY is_open DESC, CASE WHEN resolved_at IS NULL THEN shop.severity_rank(severity) END DESC, raised_at DESC
 LIMIT 10;
+
+-- name: open_alerts
+SELECT severity, count(*) AS alerts
+FROM shop.alerts
+WHERE resolved_at IS NULL
+GROUP BY severity
+ORDER BY shop.severity_rank(severity) DESC;
 
 -- name: alert_counts
 SELECT severity, count(*) AS alerts

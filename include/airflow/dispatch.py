@@ -1,0 +1,197 @@
+"""Send what the outbox holds, through the channels that Airflow's Connections name.
+
+Whoever raised an alert in a process of Airflow sends it at once (``tell_now``). What nobody could send there, because
+it was raised outside or must be tried again, is sent by ``python -m include.airflow.dispatch``, which the watchdog
+starts. Only that one can list Connections: tasks and callbacks work with the list that it keeps in
+``shop.alert_channels``, and with those of their environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import conf
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.airflow.channels import PREFIX, SEND_SECONDS, Channel, load_channel
+from include.airflow.connections import OPS_CONN_ID, dsn_of
+from include.alerts.message import Message
+from include.alerts.outbox import (
+    Delivery,
+    claim_deliveries,
+    known_channels,
+    plan_deliveries,
+    record_failed,
+    record_sent,
+    record_worked,
+    update_channels,
+)
+from include.settings import Settings
+
+# A callback of a task has twenty seconds before Airflow ends its process.
+_AT_ONCE_SECONDS = 3.0
+_PROGRAM_SECONDS = 300.0
+_VARIABLE = f"AIRFLOW_CONN_{PREFIX.upper()}"
+
+_log = logging.getLogger(__name__)
+
+
+def tell_now(dsn: str) -> None:
+    """Send what is due, from a process that has something better to do: nothing that goes wrong here reaches it."""
+    try:
+        conn_ids = {*known_channels(dsn), *_from_environment()}
+        if conn_ids:
+            _dispatch(dsn, _load(conn_ids), seconds=_AT_ONCE_SECONDS)
+    except Exception:
+        _log.exception("Alerts could not be sent from here; they stay in shop.alert_deliveries and are sent later.")
+
+
+def dispatch_all(dsn: str) -> None:
+    """Bring the list of channels up to date and send all that is due."""
+    channels = update_list(dsn)
+    _dispatch(dsn, channels, seconds=_PROGRAM_SECONDS)
+
+
+def update_list(dsn: str) -> dict[str, Channel]:
+    """List the channels, from the metadata database and the environment, and write the list down."""
+    channels = _load({*_from_metadata(), *_from_environment(), *known_channels(dsn)})
+    update_channels(
+        dsn,
+        {conn_id: channel.min_severity for conn_id, channel in channels.items()},
+        gone=set(known_channels(dsn)) - set(channels),
+    )
+    return channels
+
+
+def _load(conn_ids: Collection[str]) -> dict[str, Channel]:
+    channels = {}
+    for conn_id in sorted(conn_ids):
+        try:
+            channels[conn_id] = load_channel(conn_id)
+        except AirflowNotFoundException:
+            _log.info("There is no connection %s.", conn_id)
+    return channels
+
+
+def _from_environment() -> set[str]:
+    return {name.removeprefix("AIRFLOW_CONN_").lower() for name in os.environ if name.startswith(_VARIABLE)}
+
+
+def _from_metadata() -> set[str]:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.query(Connection.conn_id).filter(Connection.conn_id.startswith(PREFIX, autoescape=True))
+        return {conn_id for (conn_id,) in found}
+
+
+def _dispatch(dsn: str, channels: dict[str, Channel], *, seconds: float) -> None:
+    """Send round by round, one message a channel at a time, all channels at once; begin none after ``seconds``."""
+    update_channels(dsn, {conn_id: channel.min_severity for conn_id, channel in channels.items()})
+    deadline = time.monotonic() + seconds
+    working = dict(channels)
+    plan_deliveries(dsn, reminder_hours=Settings.from_env().alert_reminder_hours)
+    while working and (deliveries := claim_deliveries(dsn, working)):
+        for delivery, error in _send_all(deliveries, working).items():
+            if error is None:
+                _log.info("Alert %s is told through %s.", delivery.alert_id, delivery.channel)
+                record_sent(dsn, delivery)
+            else:
+                _log.warning("Alert %s did not get through %s: %s", delivery.alert_id, delivery.channel, error)
+                record_failed(dsn, delivery, error)
+                del working[delivery.channel]
+        if time.monotonic() > deadline:
+            return
+        # What was sent or failed may be a reason for more: a recovery, a channel that is broken.
+        plan_deliveries(dsn, reminder_hours=Settings.from_env().alert_reminder_hours)
+
+
+def _send_all(deliveries: Collection[Delivery], channels: dict[str, Channel]) -> dict[Delivery, str | None]:
+    """Send each through its channel, in a thread of its own; returns the errors, None where there was none."""
+    base_url = conf.get("api", "base_url", fallback="")
+    errors: dict[Delivery, str | None] = {}
+
+    def send(delivery: Delivery) -> None:
+        try:
+            channels[delivery.channel].send(Message(delivery, base_url))
+        except Exception as error:
+            errors[delivery] = str(error) or type(error).__name__
+        else:
+            errors[delivery] = None
+
+    # Daemons: one that never ends must not keep its process from ending.
+    threads = [threading.Thread(target=send, args=[one], daemon=True) for one in deliveries]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + SEND_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = f"it took longer than {SEND_SECONDS:g} s"
+    return {one: errors.get(one, late) for one in deliveries}
+
+
+def test_channels(dsn: str) -> bool:
+    """Send a test through every channel and print what each said; returns whether all work."""
+    channels = update_list(dsn)
+    if not channels:
+        print(f"There is no channel: no Airflow connection has an id that begins with {PREFIX} (docs/alerting.md).")
+        return False
+    tests = {conn_id: _test(conn_id) for conn_id in channels}
+    results = _send_all(list(tests.values()), channels)
+    for delivery, error in results.items():
+        least = channels[delivery.channel].min_severity
+        print(f"{'✗' if error else '✓'} {delivery.channel} (told of {least} and worse): {error or 'sent'}")
+        if error is None:
+            record_worked(dsn, delivery.channel)
+    return not any(results.values())
+
+
+def _test(conn_id: str) -> Delivery:
+    now = datetime.now(UTC)
+    facts: dict[str, Any] = {"severity": "info", "source": "shopstream", "owner": "shopstream", "occurrences": 1}
+    return Delivery(
+        delivery_id=0,
+        channel=conn_id,
+        occasion="raised",
+        alert_id=0,
+        key="test",
+        title="This is a test: alerts reach you here",
+        detail=f"Sent by `make alert-test` through the Airflow connection {conn_id}. There is nothing to do.",
+        run_id=None,
+        url=None,
+        runbook_url="/",
+        raised_at=now,
+        last_raised_at=now,
+        resolved_at=None,
+        resolution=None,
+        earlier=0,
+        **facts,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Send what is due, once; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m include.airflow.dispatch", description=main.__doc__)
+    parser.add_argument("--test", action="store_true", help="send a test through every channel instead")
+    arguments = parser.parse_args(argv)
+    # Airflow tells by it which processes may read Connections from the metadata database.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    dsn = dsn_of(OPS_CONN_ID)
+    if arguments.test:
+        return 0 if test_channels(dsn) else 1
+    dispatch_all(dsn)
+    return 0
+
+
+if __name__ == "__main__":
+    logging.getLogger().setLevel(logging.INFO)
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""From a failure to the people who hear of it, and what happens when a way to them is cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.airflow import dispatch
+from include.airflow.dispatch import tell_now
+from include.alerts import Alert, raise_alert, resolve_alert
+from include.alerts.outbox import known_channels, update_channels
+from include.db import transaction
+from include.platform.environment import airflow_environment
+from include.settings import REPOSITORY, Settings
+from tests.support.airflow import connection_variables
+from tests.support.judged import query
+from tests.support.postgres import database_away
+from tests.support.receivers import HANG, TRICKLE, Mailbox, mail_server, web_hook
+from tests.support.rows import load_batch, make_event
+from tests.support.sockets import free_ports
+
+ALERT = Alert("critical", "dag.task", "title", "detail", key="key")
+Channels = Callable[..., None]
+
+
+@pytest.fixture
+def channels(monkeypatch: pytest.MonkeyPatch) -> Channels:
+    """Makes Connections in the environment: ``alert_<name>``, by the fields of each."""
+
+    def make(**connections: dict[str, Any]) -> None:
+        for name, connection in connections.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_ALERT_{name.upper()}", json.dumps(connection))
+
+    return make
+
+
+def mail(port: int) -> dict[str, Any]:
+    extra = {"disable_tls": True, "disable_ssl": True, "from_email": "shop@example.org", "to": "team@example.org"}
+    return {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+
+
+def hook_at(url: str, **extra: Any) -> dict[str, Any]:
+    return {"conn_type": "http", "host": url, "extra": extra}
+
+
+def deliveries(settings: Settings) -> list[tuple[Any, ...]]:
+    return query(settings, "SELECT channel, occasion, state, attempts FROM shop.alert_deliveries ORDER BY delivery_id")
+
+
+def retry(settings: Settings) -> None:
+    """The pauses of channels are over."""
+    query(settings, "UPDATE shop.alert_channels SET retry_at = now() RETURNING 1")
+
+
+def test_every_channel_is_told_at_once_and_of_the_end(airflow: Settings, channels: Channels) -> None:
+    ops = airflow.dsn("ops")
+    with mail_server() as mailbox, web_hook() as hook, web_hook() as pager:
+        warning = hook_at(pager.url, min_severity="critical")
+        channels(team=mail(mailbox.port), program=hook_at(hook.url), pager=warning)
+        raise_alert(ops, Alert("warning", "dag.task", "slow", "detail", key="slow"))
+        raise_alert(ops, ALERT)
+        tell_now(ops)
+        raise_alert(ops, ALERT)
+        tell_now(ops)
+        assert mailbox.subjects == ["[warning] dag.task: slow", "[critical] dag.task: title"]
+        assert hook.titles == ["raised: slow", "raised: title"]
+        assert pager.titles == ["raised: title"]
+        resolve_alert(ops, "key")
+        tell_now(ops)
+        assert mailbox.subjects[2:] == ["[critical] recovered: dag.task: title"]
+        assert hook.titles[2:] == pager.titles[1:] == ["recovered: title"]
+        assert [body["occurrences"] for body in pager.bodies] == [1, 2]
+
+
+def test_an_smtp_server_that_is_away_is_tried_again_until_it_is_back(airflow: Settings, channels: Channels) -> None:
+    ops = airflow.dsn("ops")
+    mailbox = Mailbox(free_ports(1)[0])
+    with web_hook() as hook:
+        channels(team=mail(mailbox.port), program=hook_at(hook.url))
+        raise_alert(ops, ALERT)
+        for _ in range(3):
+            tell_now(ops)
+            retry(airflow)
+        assert deliveries(airflow)[:2] == [("alert_program", "raised", "sent", 1), ("alert_team", "raised", "due", 3)]
+        ((error,),) = query(airflow, "SELECT DISTINCT last_error FROM shop.alert_deliveries WHERE state = 'due'")
+        assert "Connection refused" in error
+        # It has failed for long enough to be an alert, which goes through the other.
+        assert hook.titles == ["raised: title", "raised: The channel alert_team does not get messages through"]
+        with mail_server(mailbox):
+            tell_now(ops)
+        assert mailbox.subjects == ["[critical] dag.task: title"]
+        assert hook.titles[2:] == ["recovered: The channel alert_team does not get messages through"]
+
+
+def test_a_webhook_that_answers_500_and_then_200_is_told_once_more(airflow: Settings, channels: Channels) -> None:
+    ops = airflow.dsn("ops")
+    with web_hook([500]) as hook:
+        channels(program=hook_at(hook.url))
+        raise_alert(ops, ALERT)
+        tell_now(ops)
+        assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [
+            ("due", 1, "127.0.0.1 answered 500: as it is told to.")
+        ]
+        tell_now(ops)
+        assert len(hook.bodies) == 1, "it is left alone for a while"
+        retry(airflow)
+        tell_now(ops)
+        assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [("sent", 2, None)]
+        assert hook.bodies[0]["delivery_id"] == hook.bodies[1]["delivery_id"]
+
+
+@pytest.mark.parametrize("answer", [HANG, TRICKLE])
+def test_a_webhook_that_hangs_keeps_nobody_waiting(
+    airflow: Settings, channels: Channels, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    monkeypatch.setattr(dispatch, "SEND_SECONDS", 1.0)
+    ops = airflow.dsn("ops")
+    with web_hook([answer]) as hanging, web_hook() as hook:
+        channels(hanging=hook_at(hanging.url), program=hook_at(hook.url))
+        raise_alert(ops, ALERT)
+        raise_alert(ops, Alert("critical", "dag.task", "other", "detail"))
+        began = time.monotonic()
+        tell_now(ops)
+        assert time.monotonic() - began < 7, "a request of its own accord ends after eight"
+        assert hook.titles == ["raised: title", "raised: other"]
+        assert query(airflow, "SELECT last_error FROM shop.alert_channels WHERE failures > 0") == [
+            ("it took longer than 1 s",)
+        ]
+        retry(airflow)
+        tell_now(ops)
+        # The one that was not tried yet, then that which hung.
+        assert hanging.titles == ["raised: title", "raised: other", "raised: title"]
+
+
+def test_nothing_that_goes_wrong_reaches_whoever_raised_the_alert(
+    airflow: Settings, channels: Channels, caplog: pytest.LogCaptureFixture
+) -> None:
+    channels(program=hook_at("no address at all"))
+    ops = airflow.dsn("ops")
+    raise_alert(ops, ALERT)
+    tell_now(ops)
+    assert deliveries(airflow) == [("alert_program", "raised", "due", 1)]
+    with database_away(airflow):
+        tell_now(ops)
+    assert "they stay in shop.alert_deliveries and are sent later" in caplog.text
+
+
+def test_without_a_channel_nothing_is_planned(airflow: Settings) -> None:
+    raise_alert(airflow.dsn("ops"), ALERT)
+    tell_now(airflow.dsn("ops"))
+    assert deliveries(airflow) == []
+
+
+class Home:
+    """An Airflow with a metadata database of its own, as the platform's programs see it."""
+
+    def __init__(self, settings: Settings, metadata: Path, home: Path) -> None:
+        home.mkdir()
+        (home / metadata.name).write_bytes(metadata.read_bytes())
+        url = f"sqlite:///{home / metadata.name}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_ALERT_")},
+            **airflow_environment(settings),
+            **connection_variables(settings),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url.replace("sqlite", "sqlite+aiosqlite"),
+        }
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=REPOSITORY, env=self.environment, capture_output=True, text=True
+        )
+
+    def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
+        """As a user does it on the command line; the UI writes the same row."""
+        done = self.run("airflow", "connections", "add", conn_id, "--conn-json", json.dumps(connection))
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def home(airflow: Settings, metadata: Path, tmp_path: Path) -> Home:
+    return Home(airflow, metadata, tmp_path / "dispatcher")
+
+
+def test_the_program_finds_connections_sends_and_forgets_those_that_are_gone(airflow: Settings, home: Home) -> None:
+    ops = airflow.dsn("ops")
+    update_channels(ops, {"alert_gone": "info"})
+    with web_hook() as hook:
+        home.connect("alert_program", hook_at(hook.url, min_severity="critical"))
+        raise_alert(ops, ALERT)
+        raise_alert(ops, Alert("warning", "dag.task", "mild", "detail"))
+        done = home.run("include.airflow.dispatch")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert hook.titles == ["raised: title"]
+        assert known_channels(ops) == ["alert_program"]
+
+
+def test_a_test_says_what_each_channel_answered(airflow: Settings, home: Home) -> None:
+    done = home.run("include.airflow.dispatch", "--test")
+    assert done.returncode == 1
+    assert "There is no channel: no Airflow connection has an id that begins with alert_" in done.stdout
+    with web_hook() as hook, web_hook([500]) as broken:
+        home.connect("alert_program", hook_at(hook.url))
+        home.connect("alert_broken", hook_at(broken.url, min_severity="critical"))
+        done = home.run("include.airflow.dispatch", "--test")
+        assert done.returncode == 1
+        assert [line for line in done.stdout.splitlines() if "alert_" in line] == [
+            "✗ alert_broken (told of critical and worse): 127.0.0.1 answered 500: as it is told to.",
+            "✓ alert_program (told of warning and worse): sent",
+        ]
+        assert hook.titles == ["raised: This is a test: alerts reach you here"]
+        done = home.run("include.airflow.dispatch", "--test")
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_a_task_that_fails_and_its_next_success_reach_people(
+    airflow: Settings, channels: Channels, start_dag: Any
+) -> None:
+    owner = airflow.dsn("owner")
+    load_batch(owner, [make_event(), make_event(event_type="view")])
+    query(airflow, "UPDATE shop.fact_products SET views = views + 1 RETURNING 1")
+    with mail_server() as mailbox, web_hook() as hook:
+        channels(team=mail(mailbox.port), program=hook_at(hook.url))
+        log = start_dag(airflow, "refresh_views").succeed(seconds=240)
+        assert "Recovered" not in log
+        with transaction(owner) as cursor:
+            cursor.execute("UPDATE shop.fact_products SET views = views + 1")
+        start_dag(airflow, "audit_facts").fail(seconds=240)
+        assert hook.titles == ["raised: audit failed: facts differ from the events that they were made of:"]
+        (body,) = hook.bodies
+        assert (body["severity"], body["source"], body["owner"]) == ("critical", "audit_facts.audit", "shopstream")
+        assert "shop.fact_products: 1 rows" in body["detail"]
+        assert body["runbook_url"].endswith("/dags/audit_facts")
+        assert f"/dags/audit_facts/runs/{body['run_id'].partition('+')[0][:6]}" in body["url"]
+        with transaction(owner) as cursor:
+            cursor.execute("UPDATE shop.fact_products SET views = views - 1")
+        start_dag(airflow, "audit_facts").succeed(seconds=240)
+        assert hook.titles[1:] == ["recovered: audit failed: facts differ from the events that they were made of:"]
+        assert [subject.partition(": ")[0] for subject in mailbox.subjects] == [
+            "[critical] audit_facts.audit",
+            "[critical] recovered",
+        ]

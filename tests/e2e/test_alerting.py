@@ -1,0 +1,162 @@
+"""From a fault to the message about it, on a whole platform with a channel that is made as a user makes it.
+
+Prints how long each kind of fault took to be told of, as the table in docs/alerting.md (``pytest -s``).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from include.alerts.outbox import known_channels
+from include.db import transaction
+from include.platform.rest import AirflowApi
+from tests.support.csv_files import deliver
+from tests.support.platform import Platform
+from tests.support.receivers import Hook, web_hook
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(1200)
+
+CHANNEL = "alert_e2e"
+
+
+@dataclass
+class Watch:
+    """The platform and its receiver; takes the time between a fault and its message."""
+
+    platform: Platform
+    api: AirflowApi
+    hook: Hook
+
+    def told(self, occasion: str, key: str, *, since: float, seconds: float = 300) -> float:
+        """Wait for a message about a key; the seconds that it took since a fault."""
+
+        def arrived() -> list[float]:
+            return [
+                at
+                for at, body in zip(self.hook.arrivals, self.hook.bodies, strict=True)
+                if body["occasion"] == occasion and body["key"] == key and at >= since
+            ]
+
+        wait_until(arrived, seconds=seconds, what=f"{occasion} {key}; so far {self.hook.titles}")
+        return arrived()[0] - since
+
+    def report(self, fault: str, seconds: float) -> None:
+        """One row of the table."""
+        print(f"\n| {fault} | {seconds:.1f} s |")
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Hook]:
+    with web_hook() as hook:
+        yield hook
+
+
+@pytest.fixture
+def watch(platform: Platform, hook: Hook) -> Watch:
+    """The running platform, which knows of the channel since a user has added it."""
+    watch = Watch(platform, AirflowApi(platform.settings), hook)
+    if CHANNEL not in known_channels(platform.settings.dsn("ops")):
+        _add_connection(platform, hook.url)
+        began = time.time()
+        wait_until(lambda: CHANNEL in known_channels(platform.settings.dsn("ops")), seconds=90, what="the new channel")
+        watch.report("a channel is added in the UI: until it is known", time.time() - began)
+    return watch
+
+
+def _add_connection(platform: Platform, url: str) -> None:
+    """What the form under Admin, Connections sends."""
+    login = {"username": "admin", "password": platform.password}
+    token = requests.post(f"{platform.url}/auth/token", json=login, timeout=30).json()["access_token"]
+    answer = requests.post(
+        f"{platform.url}/api/v2/connections",
+        json={"connection_id": CHANNEL, "conn_type": "generic", "host": url, "extra": '{"min_severity": "warning"}'},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def _run(platform: Platform, statement: str) -> None:
+    with transaction(platform.settings.dsn("owner")) as cursor:
+        cursor.execute(statement)
+
+
+def _newest_run(api: AirflowApi, dag_id: str, *, state: Callable[[str], bool]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        found[:] = [run for run in api.runs(dag_id) if state(run["state"])][:1]
+        return bool(found)
+
+    wait_until(ended, seconds=180, what=f"a run of {dag_id}")
+    return found[0]
+
+
+def test_a_task_that_fails_and_recovers(watch: Watch) -> None:
+    api, key = watch.api, "failed: audit_facts.audit"
+    one = "product_id = (SELECT min(product_id) FROM shop.fact_products)"
+    tampered = f"UPDATE shop.fact_products SET views = views {{}} 1 WHERE {one}"
+    _run(watch.platform, tampered.format("+"))
+    api.set_paused("audit_facts", False)
+    began = time.time()
+    api.trigger("audit_facts", {}, "a test of alerts")
+    watch.told("raised", key, since=began)
+    failed = datetime.fromisoformat(_newest_run(api, "audit_facts", state="failed".__eq__)["end_date"]).timestamp()
+    watch.report("a task fails", watch.told("raised", key, since=began) + began - failed)
+    _run(watch.platform, tampered.format("-"))
+    began = time.time()
+    api.trigger("audit_facts", {}, "a test of alerts")
+    watch.told("recovered", key, since=began)
+    done = datetime.fromisoformat(_newest_run(api, "audit_facts", state="success".__eq__)["end_date"]).timestamp()
+    watch.report("that task succeeds again", watch.told("recovered", key, since=began) + began - done)
+
+
+def test_a_task_that_is_killed_with_its_callback(watch: Watch) -> None:
+    api, feed, killed = watch.api, "generate_events", []
+    run_id = api.trigger(feed, {"duration_seconds": 900, "events_per_second": 1}, "a test of alerts")
+
+    def told() -> list[tuple[float, str]]:
+        return [
+            (at, body["title"])
+            for at, body in zip(watch.hook.arrivals, watch.hook.bodies, strict=True)
+            if body["source"].startswith(feed) and body["run_id"] == run_id
+        ]
+
+    def kill_every_try() -> list[tuple[float, str]]:
+        for task in api.tasks(feed, run_id):
+            if task["task_id"] == "generate" and task["state"] == "running" and psutil.pid_exists(task["pid"]):
+                os.kill(task["pid"], signal.SIGKILL)
+                killed.append(time.time())
+        return told()
+
+    wait_until(kill_every_try, seconds=300, what="an alert about a task whose every try is killed")
+    (at, title), *_ = told()
+    assert len(killed) >= 3
+    watch.report(f"the last try of a task is killed with -9 ({title})", at - killed[-1])
+
+
+def test_what_the_spark_job_finds(watch: Watch) -> None:
+    began = time.time()
+    deliver(watch.platform.settings.landing_dir, b"\x1f\x8b not gzip at all", "damaged.csv.gz")
+    key = "stream: files are in quarantine: gzip_damaged"
+    watch.report("a damaged file arrives, found by the Spark job", watch.told("raised", key, since=began))
+
+
+def test_a_scheduler_that_hangs(watch: Watch) -> None:
+    (pid,) = [one["pid"] for one in watch.platform.status()["processes"] if one["name"] == "scheduler"]
+    began = time.time()
+    os.kill(pid, signal.SIGSTOP)
+    key = "platform: scheduler"
+    watch.report("the scheduler hangs (SIGSTOP)", watch.told("raised", key, since=began))
+    watch.report("it is restarted and works: until the notice", watch.told("recovered", key, since=began))

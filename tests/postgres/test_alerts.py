@@ -1,0 +1,159 @@
+"""One key has one open alert; it counts, gets worse, is over, and begins anew."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from include.alerts import (
+    Alert,
+    has_reported,
+    note_event,
+    raise_alert,
+    raise_alert_in,
+    resolve_alert,
+    settle_alerts,
+)
+from include.alerts.state import has_told, resolve_earlier_in
+from include.db import connect, transaction
+from include.settings import Settings
+from tests.support.judged import query
+
+ALERT = Alert("warning", "dag.task", "title", "detail", key="key", run_id="run-1")
+
+
+def states(database: Settings, columns: str) -> list[tuple[object, ...]]:
+    return query(database, f"SELECT {columns} FROM shop.alerts ORDER BY alert_id")
+
+
+@pytest.mark.parametrize("role", ["ops", "ingest"])
+def test_a_repeated_alert_is_one_that_counts_and_says_what_was_found_last(database: Settings, role: str) -> None:
+    dsn = database.dsn(role)  # type: ignore[arg-type]
+    first = raise_alert(dsn, ALERT)
+    assert raise_alert(dsn, replace(ALERT, title="later", detail="more", run_id="run-2")) == first
+    columns = "key, severity, title, detail, run_id, occurrences, last_raised_at > raised_at, resolved_at"
+    assert states(database, columns) == [("key", "warning", "later", "more", "run-2", 2, True, None)]
+
+
+def test_the_end_and_a_new_beginning(database: Settings) -> None:
+    dsn = database.dsn("ingest")
+    first = raise_alert(dsn, ALERT)
+    assert resolve_alert(dsn, "key")
+    assert not resolve_alert(dsn, "key")
+    assert raise_alert(dsn, ALERT) != first
+    assert resolve_alert(dsn, "key", "closed by Ann")
+    assert states(database, "occurrences, resolution") == [(1, "recovered"), (1, "closed by Ann")]
+
+
+def test_without_a_key_the_title_of_a_source_is_one(database: Settings) -> None:
+    for title in ("one", "other", "one"):
+        raise_alert(database.dsn("ops"), replace(ALERT, key=None, title=title))
+    assert states(database, "key, occurrences") == [("dag.task: one", 2), ("dag.task: other", 1)]
+
+
+def test_an_open_alert_gets_worse_and_never_milder(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    acknowledge = "UPDATE shop.alerts SET acknowledged_at = now(), acknowledged_by = 'ann' RETURNING 1"
+    raise_alert(dsn, ALERT)
+    query(database, acknowledge)
+    raise_alert(dsn, replace(ALERT, severity="info"))
+    assert states(database, "severity, acknowledged_by") == [("warning", "ann")]
+    raise_alert(dsn, replace(ALERT, severity="critical"))
+    # Ann knew of something milder.
+    assert states(database, "severity, acknowledged_by") == [("critical", None)]
+    raise_alert(dsn, ALERT)
+    assert states(database, "severity, occurrences") == [("critical", 4)]
+
+
+def test_many_who_raise_the_same_at_once_make_one_alert(database: Settings) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: raise_alert(database.dsn("ops"), ALERT), range(40)))
+    assert len(set(ids)) == 1
+    assert states(database, "occurrences") == [(40,)]
+
+
+def test_an_alert_goes_with_the_transaction_that_it_tells_of(database: Settings) -> None:
+    connection = connect(database.dsn("ingest"))
+    with connection.cursor() as cursor:
+        raise_alert_in(cursor, ALERT)
+    connection.rollback()
+    connection.close()
+    assert states(database, "key") == []
+
+
+def test_an_event_is_over_at_once_and_quiet_for_as_long_as_asked(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    assert note_event(dsn, ALERT, 60)
+    assert not note_event(dsn, ALERT, 60)
+    assert note_event(dsn, replace(ALERT, key="other"), 60)
+    older = "raised_at = raised_at - interval '61 s', resolved_at = resolved_at - interval '61 s'"
+    query(database, f"UPDATE shop.alerts SET {older}, last_raised_at = last_raised_at - interval '61 s' RETURNING 1")
+    assert note_event(dsn, ALERT, 60)
+    assert note_event(dsn, ALERT)
+    assert states(database, "key, resolution, resolved_at >= last_raised_at") == [
+        ("key", "event", True),
+        ("other", "event", True),
+        ("key", "event", True),
+        ("key", "event", True),
+    ]
+
+
+def test_a_judgement_ends_what_it_no_longer_finds_and_nothing_else(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    lag, backlog = (replace(ALERT, key=f"stream: {code}") for code in ("lag", "backlog"))
+    raise_alert(dsn, replace(ALERT, key="streams of others"))
+    settle_alerts(dsn, "stream: ", [lag, backlog])
+    settle_alerts(dsn, "stream: ", [lag])
+    settle_alerts(dsn, "stream: ", [lag])
+    assert states(database, "key, occurrences, resolution") == [
+        ("streams of others", 1, None),
+        ("stream: lag", 3, None),
+        ("stream: backlog", 1, "recovered"),
+    ]
+    settle_alerts(dsn, "stream: ", [])
+    assert states(database, "resolution") == [(None,), ("recovered",), ("recovered",)]
+
+
+def test_a_run_adds_nothing_to_what_its_tasks_have_said(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    run = Alert("critical", "dag", "The run failed", "", run_id="run-1")
+
+    def is_reported(alert: Alert = run) -> bool:
+        with transaction(dsn) as cursor:
+            return has_reported(cursor, alert)
+
+    raise_alert(dsn, replace(ALERT, severity="critical", source="dagger.task", key="dagger"))
+    raise_alert(dsn, ALERT)
+    note_event(dsn, replace(ALERT, severity="critical"))
+    # Another DAG's, a milder one, and a try that another followed.
+    assert not is_reported()
+    raise_alert(dsn, replace(ALERT, severity="critical"))
+    assert is_reported()
+    assert is_reported(replace(run, run_id="run-2")), "the open alert may since have been raised by a later run"
+    query(database, "UPDATE shop.alerts SET last_raised_at = last_raised_at - interval '61 min' RETURNING 1")
+    assert not is_reported(replace(run, run_id="run-2")), "one that was not raised for an hour says nothing of it"
+    resolve_alert(dsn, "key")
+    assert is_reported()
+    assert not is_reported(replace(run, run_id="run-2"))
+
+
+def test_the_success_of_a_run_does_not_end_its_own_failure(database: Settings) -> None:
+    raise_alert(database.dsn("ops"), ALERT)
+    for run_id, ended in (("run-1", []), ("run-2", ["key"]), ("run-3", [])):
+        with transaction(database.dsn("ops")) as cursor:
+            assert resolve_earlier_in(cursor, "key", run_id) == ended
+
+
+def test_a_failure_is_told_by_its_task_since_or_by_its_run(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    ((now,),) = query(database, "SELECT clock_timestamp()")
+    assert not has_told(dsn, "dag.task", "dag", "run-1", now)
+    raise_alert(dsn, ALERT)
+    assert has_told(dsn, "dag.task", "dag", "run-9", now)
+    ((later,),) = query(database, "SELECT clock_timestamp()")
+    assert not has_told(dsn, "dag.task", "dag", "run-1", later)
+    raise_alert(dsn, replace(ALERT, source="dag", key="failed: dag"))
+    assert has_told(dsn, "dag.task", "dag", "run-1", later)
+    assert not has_told(dsn, "dag.task", "dag", "run-2", later)

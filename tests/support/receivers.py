@@ -1,0 +1,112 @@
+"""Where alerts arrive in tests: a real SMTP server and a real HTTP receiver, on loopback ports of their own."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from tests.support.sockets import free_ports
+
+# A message of a webhook that is answered with this is kept waiting until the receiver is closed.
+HANG = 0
+# As is one that is answered with this, byte after byte without end.
+TRICKLE = 1
+
+
+@dataclass
+class Mailbox:
+    """The mails that came in."""
+
+    port: int
+    mails: list[EmailMessage] = field(default_factory=list)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        """Keep one."""
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
+        return "250 OK"
+
+    @property
+    def subjects(self) -> list[str]:
+        """In the order of arrival."""
+        return [str(mail["Subject"]) for mail in self.mails]
+
+
+@contextmanager
+def mail_server(mailbox: Mailbox | None = None) -> Iterator[Mailbox]:
+    """An SMTP server without TLS, on a free port or on that of ``mailbox``."""
+    mailbox = mailbox or Mailbox(free_ports(1)[0])
+    controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
+    controller.start()
+    try:
+        yield mailbox
+    finally:
+        controller.stop()
+
+
+@dataclass
+class Hook:
+    """What was posted; ``answers`` are the status codes of the next answers, 200 once they are used up."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+
+    @property
+    def titles(self) -> list[str]:
+        """Of the alerts, with what is told of each, in the order of arrival."""
+        return [f"{body['occasion']}: {body['title']}" for body in self.bodies]
+
+
+@contextmanager
+def web_hook(answers: Sequence[int] = ()) -> Iterator[Hook]:
+    """An HTTP receiver."""
+    hook = Hook(answers=list(answers))
+    closed = threading.Event()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            hook.arrivals.append(time.time())
+            hook.bodies.append(body)
+            hook.headers.append(dict(self.headers))
+            status = hook.answers.pop(0) if hook.answers else 200
+            if status in (HANG, TRICKLE):
+                while not closed.wait(0.1):
+                    if status == TRICKLE:
+                        self.wfile.write(b"H")
+                        self.wfile.flush()
+                return
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", hook.url)
+            self.end_headers()
+            self.wfile.write(b"as it is told to" if status != 200 else b"ok")
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    hook.url = f"http://127.0.0.1:{server.server_port}/secret-path"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hook
+    finally:
+        closed.set()
+        server.shutdown()
+        server.server_close()
