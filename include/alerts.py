@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from include.db import load_queries, transaction
+from include.db import load_queries, one_row, transaction
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -30,6 +30,12 @@ class Alert:
         The DAG run.
     url:
         Where to look in the Airflow UI.
+    key:
+        What it is about, without values that change; default ``source: title``.
+    owner:
+        Who is to act.
+    runbook_url:
+        What to do, as a page of the Airflow UI.
     """
 
     severity: Severity
@@ -38,6 +44,9 @@ class Alert:
     detail: str
     run_id: str | None = None
     url: str | None = None
+    key: str | None = None
+    owner: str = "shopstream"
+    runbook_url: str | None = None
 
 
 def record(dsn: str, alert: Alert, *, quiet_seconds: float = 0) -> bool:
@@ -67,3 +76,23 @@ def record_unless_reported(dsn: str, alert: Alert, *, quiet_seconds: float = 0) 
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["insert_unless_reported"], asdict(alert) | {"quiet_seconds": quiet_seconds})
         return bool(cursor.rowcount)
+
+
+def raise_alert(dsn: str, alert: Alert) -> int:
+    """Open an alert (role ops or ingest), or count an occurrence of the one of its key that is open; returns its id."""
+    values = asdict(alert) | {"key": alert.key or f"{alert.source}: {alert.title}"}
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["raise"], values)
+        return int(one_row(cursor)[0])
+
+
+def resolve_alert(dsn: str, key: str, resolution: str = "recovered") -> bool:
+    """End the open alert of a key; returns whether there was one."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["resolve"], {"key": key, "resolution": resolution})
+        return bool(cursor.rowcount)
+
+
+def note_event(dsn: str, alert: Alert, quiet_seconds: float = 0) -> bool:
+    """Record something that does not last, as already over; returns whether it was written."""
+    return record(dsn, alert, quiet_seconds=quiet_seconds)

@@ -26,3 +26,20 @@ WHERE NOT EXISTS (
             AND alerts.severity = %(severity)s
         )
 );
+
+-- name: raise
+INSERT INTO shop.alerts (key, severity, source, title, detail, run_id, url, owner, runbook_url)
+VALUES (
+    %(key)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s, %(owner)s, %(runbook_url)s
+)
+ON CONFLICT (key) WHERE resolved_at IS NULL DO UPDATE
+SET occurrences = alerts.occurrences + 1,
+    last_raised_at = clock_timestamp(),
+    severity = excluded.severity,
+    title = excluded.title,
+    detail = excluded.detail
+RETURNING alert_id;
+
+-- name: resolve
+UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = %(resolution)s
+WHERE key = %(key)s AND resolved_at IS NULL;
