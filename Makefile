@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites objectives lint test soak chaos bench bench-quick docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check: install ## Run the expectation suites now; SUITE=events for one of them.
 
 check-suites: install ## Validate the files of expectations/ offline.
 	@$(RUN) include.quality validate
+
+objectives: install ## Show how well each service level objective is kept, and the newest misses.
+	@$(RUN) include.objectives
 
 clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)

@@ -38,7 +38,7 @@ from include.settings import REPOSITORY, Settings
 from include.stream.status import set_wish, stream_status
 
 FEED, STREAM, REFRESH, QUALITY = "generate_events", "stream_events", "refresh_views", "check_quality"
-DAGS = (STREAM, FEED, REFRESH, QUALITY, "maintain_partitions", "watch_stream")
+DAGS = (STREAM, FEED, REFRESH, QUALITY, "evaluate_objectives", "maintain_partitions", "watch_stream")
 SERVICES = ("postgres", "spark", "airflow")
 
 _FEED_EVERY_SECONDS = 300

@@ -18,6 +18,7 @@ from include.settings import REPOSITORY
 DAG_IDS = [
     "audit_facts",
     "check_quality",
+    "evaluate_objectives",
     "generate_events",
     "maintain_partitions",
     "refresh_views",

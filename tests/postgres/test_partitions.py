@@ -178,7 +178,8 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 {**moment, "id": uuid7(days_ago(days))},
             )
     tables = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
-    assert keep_a_week(database).deleted == dict.fromkeys(tables, 1)
+    deleted = keep_a_week(database).deleted
+    assert {table: deleted[table] for table in tables} == dict.fromkeys(tables, 1)
     for table in tables:
         assert one(database, f"SELECT count(*) FROM shop.{table}") == 1
     assert one(database, "SELECT count(*) FROM shop.batches") == 2
