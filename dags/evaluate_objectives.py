@@ -24,6 +24,7 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.objectives import evaluate_objectives as evaluate
 
+DEADLINE = timedelta(minutes=3)
 REPEAT_ALERT_SECONDS = 3600.0
 # Before the tasks of other DAGs, when these take all the slots.
 PRIORITY = 90
@@ -34,6 +35,7 @@ PRIORITY = 90
     **defaults(
         schedule="* * * * *",
         tags=["objectives", "watch"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(minutes=5),
         task_timeout=timedelta(minutes=2),
         severity="warning",

@@ -22,12 +22,15 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks import maintenance
 
+DEADLINE = timedelta(minutes=30)
+
 
 @dag(
     doc_md=__doc__,
     **defaults(
         schedule="@hourly",
         tags=["maintenance"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(minutes=50),
         task_timeout=timedelta(minutes=20),
         severity="warning",
