@@ -89,10 +89,11 @@ bench: install ## Measure everything beside its references (hours) and write doc
 bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
 	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
 
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs.
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives.
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
+	@$(RUN) include.objectives.page
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \

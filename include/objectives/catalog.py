@@ -99,7 +99,7 @@ _OBJECTIVES = (
         ),
         why=(
             "Whoever looks at the shop's numbers takes them for now. The median is under a second on two cores; five "
-            "seconds leave room for a driver that is checked or a checkpoint of PostgreSQL, not for a backlog."
+            "seconds leave room for a slow batch or a checkpoint of PostgreSQL, not for a backlog."
         ),
         runbook=(
             "Look at `make status`: a backlog means that more arrives than is loaded (fewer or larger files, more "

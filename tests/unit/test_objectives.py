@@ -14,11 +14,17 @@ from include.objectives.announce import alert_of
 from include.objectives.catalog import Objective, describe, objectives_of
 from include.objectives.causes import WATCH
 from include.objectives.misses import LONGEST_GAP, JudgedMinute, Miss, follow
+from include.objectives.page import PAGE, with_objectives
 from include.settings import Settings
 
 OBJECTIVES = {one.name: one for one in objectives_of(Settings())}
 FRESHNESS, AVAILABILITY = OBJECTIVES["freshness"], OBJECTIVES["availability"]
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+def test_the_page_is_up_to_date() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == with_objectives(text), "run `make docs` and commit docs/objectives.md"
 
 
 def after(minutes: float) -> datetime:
