@@ -45,6 +45,7 @@ class Settings(BaseModel):
     spark_worker_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker RPC; default port + 4.")
     spark_worker_ui_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker UI; default port + 5.")
     spark_driver_ui_port: int | None = Field(None, ge=1024, le=65535, description="UI of the job; default port + 6.")
+    metrics_port: int | None = Field(None, ge=1024, le=65535, description="Metrics and health; default port + 7.")
 
     database_host: str | None = Field(
         None, description="PostgreSQL host or socket directory; default the embedded one."
@@ -142,6 +143,7 @@ class Settings(BaseModel):
             "spark-worker": self.spark_worker_port or self.port + 4,
             "spark-worker-ui": self.spark_worker_ui_port or self.port + 5,
             "spark-driver-ui": self.spark_driver_ui_port or self.port + 6,
+            "metrics": self.metrics_port or self.port + 7,
         }
 
     @property

@@ -26,7 +26,7 @@ class Program:
     name:
         As ``make status`` and ``make logs`` show it.
     group:
-        ``postgres``, ``spark`` or ``airflow``.
+        ``postgres``, ``spark``, ``airflow`` or ``metrics``.
     command, environment:
         Of the settings.
     ports:
@@ -111,6 +111,10 @@ def _watchdog(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "include.platform.watchdog"]
 
 
+def _metrics(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "include.metrics", "--host", "127.0.0.1"]
+
+
 PROGRAMS = {
     program.name: program
     for program in (
@@ -130,6 +134,7 @@ PROGRAMS = {
         Program("dag-processor", "airflow", _airflow("dag-processor"), airflow_environment),
         Program("triggerer", "airflow", _airflow("triggerer", "--skip-serve-logs"), airflow_environment),
         Program("watchdog", "airflow", _watchdog, base_environment),
+        Program("metrics", "metrics", _metrics, base_environment, ("metrics",)),
     )
 }
 
