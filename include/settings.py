@@ -19,6 +19,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import SettingsError
+from include.logs import LogFormat
 
 PREFIX = "SHOPSTREAM_"
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -77,6 +78,15 @@ class Settings(BaseModel):
     )
     stall_seconds: float = Field(
         120, ge=10, description="A driver whose loop has not turned for this time is stuck, and is ended; seconds."
+    )
+
+    log_format: LogFormat = Field(
+        "text", description="How the job and the platform's programs log: for people, or as JSON lines with ids."
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="OpenTelemetry collector (OTLP over HTTP) that gets Airflow's metrics and traces; default none.",
     )
 
     feed_events_per_second: float = Field(100, gt=0, le=1_000_000, description="Rate of the scheduled feed.")

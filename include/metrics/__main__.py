@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 
 import psycopg2.extensions
 
+from include.logs import start_logging
 from include.metrics.collector import Exporter, wait_with_patience
 from include.metrics.server import MetricsServer
 from include.settings import Settings
@@ -20,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=settings.ports["metrics"], help="default %(default)s")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    start_logging(settings.log_format)
     psycopg2.extensions.set_wait_callback(wait_with_patience)
     MetricsServer(arguments.host, arguments.port, Exporter(settings)).serve_forever()
 

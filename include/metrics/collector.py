@@ -144,7 +144,7 @@ class Exporter:
             raise
 
     def _free_bytes(self) -> Metric:
-        family = GaugeMetricFamily(f"{PREFIX}disk_free_bytes", "Room on the disk of a directory.", labels=["directory"])
+        family = GaugeMetricFamily(f"{PREFIX}disk_free_bytes", "Room on the disk, by directory.", labels=["directory"])
         for name, path in (("home", self._settings.root), ("landing", self._settings.landing_dir)):
             if path.exists():
                 family.add_metric([name], shutil.disk_usage(path).free)

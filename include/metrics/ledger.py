@@ -24,7 +24,7 @@ class Ledger:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._after: int | None = None
-        self._rows = Counter(f"{PREFIX}rows", "Rows that were committed.", ["outcome"], registry=registry)
+        self._rows = Counter(f"{PREFIX}rows", "Rows that were committed, by outcome.", ["outcome"], registry=registry)
         self._batches = Counter(f"{PREFIX}batches", "Batches that were committed.", registry=registry)
         self._files = Counter(
             f"{PREFIX}files", "Files of these batches; a large one counts for each part.", registry=registry

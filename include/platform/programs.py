@@ -12,6 +12,7 @@ from include.platform import postgres
 from include.platform.environment import airflow_environment, base_environment, spark_environment
 from include.platform.java import java_home
 from include.platform.packages import package_directory
+from include.platform.spark_metrics import PROMETHEUS
 from include.settings import Settings
 
 _WORKER_TIMEOUT_SECONDS = 20
@@ -81,6 +82,7 @@ def _spark_master(settings: Settings) -> list[str]:
         "spark.deploy.recoveryDirectory": settings.root / "spark" / "recovery",
         # Also how long a restarted master waits for workers that are gone, before it takes submissions.
         "spark.worker.timeout": _WORKER_TIMEOUT_SECONDS,
+        **PROMETHEUS,
     }
     return _spark(settings, "org.apache.spark.deploy.master.Master", *listen, options=options)
 
@@ -101,6 +103,7 @@ def _spark_worker(settings: Settings) -> list[str]:
         "spark.worker.timeout": _WORKER_TIMEOUT_SECONDS,
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.appDataTtl": 86400,
+        **PROMETHEUS,
     }
     work = ["--work-dir", str(settings.root / "spark" / "work")]
     master = f"spark://127.0.0.1:{ports['spark-master']}"

@@ -8,13 +8,13 @@ Spark worker can be forgotten by its master, which then has nobody to start a dr
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from include.alerts import Alert, record
 from include.errors import PlatformError
+from include.logs import start_logging
 from include.platform.rest import AirflowApi
 from include.platform.spark import has_lost_its_workers
 from include.platform.supervisor import Supervisor
@@ -93,8 +93,8 @@ def ill_programs(api: AirflowApi, settings: Settings) -> set[str]:
 
 def main() -> None:
     """Look every few seconds, for ever."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings.from_env()
+    start_logging(settings.log_format)
 
     def tell(alert: Alert) -> None:
         try:
