@@ -16,22 +16,32 @@ WITH span AS (
         END AS promised_from
     FROM (VALUES (%(query)s::text)) AS asked (query)
     LEFT JOIN shop.stream_control AS control ON control.query = asked.query
+),
+
+asked AS (
+    SELECT
+        span.up_to,
+        greatest(
+            span.up_to - interval '1 day', span.last_judged + interval '1 minute', span.promised_from
+        ) AS since
+    FROM span
+),
+
+known AS (
+    SELECT date_trunc('minute', batches.committed_at) AS minute
+    FROM shop.batches
+    WHERE batches.committed_at >= (SELECT asked.since FROM asked) AND batches.committed_at < (SELECT asked.up_to FROM asked)
+    UNION
+    SELECT asked.up_to - make_interval(mins => ago) AS minute
+    FROM asked
+    CROSS JOIN generate_series(1, %(on_time_minutes)s) AS ago
 )
 
-SELECT minute
-FROM span
-CROSS JOIN LATERAL generate_series(span.up_to - interval '1 day', span.up_to - interval '1 minute', '1 minute') AS minute
-WHERE
-    minute >= span.promised_from
-    AND (span.last_judged IS NULL OR minute > span.last_judged)
-    AND (
-        minute >= span.up_to - make_interval(mins => %(on_time_minutes)s)
-        OR EXISTS (
-            SELECT FROM shop.batches
-            WHERE batches.committed_at >= minute AND batches.committed_at < minute + interval '1 minute'
-        )
-    )
-ORDER BY minute;
+SELECT known.minute
+FROM known
+CROSS JOIN asked
+WHERE known.minute >= asked.since
+ORDER BY known.minute;
 
 -- name: freshness
 -- Weighted by rows: a file of a million late rows is not made good by a file of one. Rows of a large file were
@@ -66,19 +76,23 @@ ranked AS (
     WHERE loaded.read > 0
 ),
 
+percentile AS (
+    SELECT ranked.minute, min(ranked.took) AS took
+    FROM ranked
+    WHERE ranked.up_to >= 0.99 * ranked.total
+    GROUP BY ranked.minute
+),
+
 waiting AS (
     SELECT %(now_minute)s::timestamptz AS minute, %(now_minute)s + interval '1 minute' - min(files.arrived_at) AS took
     FROM shop.files
     WHERE files.state = 'admitted' AND files.arrived_at < %(now_minute)s + interval '1 minute'
 )
 
-SELECT
-    asked.minute,
-    extract(epoch FROM greatest(
-        (SELECT min(ranked.took) FROM ranked WHERE ranked.minute = asked.minute AND ranked.up_to >= 0.99 * ranked.total),
-        (SELECT waiting.took FROM waiting WHERE waiting.minute = asked.minute)
-    ))::float8 AS value
-FROM unnest(%(minutes)s::timestamptz[]) AS asked (minute);
+SELECT asked.minute, extract(epoch FROM greatest(percentile.took, waiting.took))::float8 AS value
+FROM unnest(%(minutes)s::timestamptz[]) AS asked (minute)
+LEFT JOIN percentile ON percentile.minute = asked.minute
+LEFT JOIN waiting ON waiting.minute = asked.minute;
 
 -- name: backlog
 -- Known only now, and only from a driver that has just counted.
@@ -90,10 +104,13 @@ WHERE
     AND newest.turned_at >= %(now_minute)s;
 
 -- name: reject_share
-SELECT asked.minute, sum(batches.rejected)::float8 / nullif(sum(batches.read), 0)::float8 AS value
+SELECT asked.minute, sum(committed.rejected)::float8 / nullif(sum(committed.read), 0)::float8 AS value
 FROM unnest(%(minutes)s::timestamptz[]) AS asked (minute)
-LEFT JOIN shop.batches
-    ON batches.committed_at >= asked.minute AND batches.committed_at < asked.minute + interval '1 minute'
+LEFT JOIN (
+    SELECT date_trunc('minute', batches.committed_at) AS minute, batches.rejected, batches.read
+    FROM shop.batches
+    WHERE batches.committed_at >= %(first)s AND batches.committed_at < %(last)s + interval '1 minute'
+) AS committed ON committed.minute = asked.minute
 GROUP BY asked.minute;
 
 -- name: refresh_age
