@@ -78,6 +78,7 @@ def begin_run(settings: Settings) -> None:
 
 def fill(settings: Settings) -> None:
     """Something for every metric to say."""
+    sql(settings, "INSERT INTO shop.stream_control VALUES ('events', 'run', now() - interval '1 hour')")
     begin_run(settings)
     commit(settings)
     sql(

@@ -4,7 +4,7 @@ SELECT pg_advisory_xact_lock(%(key)s);
 
 -- name: minutes
 -- The whole minutes that are to be judged now: after the last one that was, a day back at most. Before the stream was
--- wished to run, and while it starts, nothing is promised. A minute that ended long ago is judged only when a batch was
+-- wished to run (or, without a wish, ran for the first time), and while it starts, nothing is promised. A minute that ended long ago is judged only when a batch was
 -- committed in it: that proves that there was something to judge; of the others nobody knows.
 WITH span AS (
     SELECT
@@ -12,10 +12,11 @@ WITH span AS (
         (SELECT max(objective_minutes.minute) FROM shop.objective_minutes) AS last_judged,
         CASE
             WHEN coalesce(control.wish, 'run') <> 'run' THEN 'infinity'
-            ELSE coalesce(control.wished_at + make_interval(secs => %(start_seconds)s), '-infinity')
+            ELSE coalesce(control.wished_at, first_run.started_at, 'infinity') + make_interval(secs => %(start_seconds)s)
         END AS promised_from
     FROM (VALUES (%(query)s::text)) AS asked (query)
     LEFT JOIN shop.stream_control AS control ON control.query = asked.query
+    CROSS JOIN LATERAL (SELECT min(runs.started_at) AS started_at FROM shop.runs WHERE runs.query = asked.query) AS first_run
 ),
 
 asked AS (
