@@ -89,11 +89,12 @@ bench: install ## Measure everything beside its references (hours) and write doc
 bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
 	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
 
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives.
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives, metrics.
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
 	@$(RUN) include.objectives.page
+	@$(RUN) include.metrics.page
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
