@@ -25,7 +25,6 @@ from include.airflow.defaults import defaults
 from include.airflow.tasks.objectives import evaluate_objectives as evaluate
 
 DEADLINE = timedelta(minutes=3)
-REPEAT_ALERT_SECONDS = 3600.0
 # Before the tasks of other DAGs, when these take all the slots.
 PRIORITY = 90
 
@@ -39,7 +38,6 @@ PRIORITY = 90
         dagrun_timeout=timedelta(minutes=5),
         task_timeout=timedelta(minutes=2),
         severity="warning",
-        quiet_seconds=REPEAT_ALERT_SECONDS,
         priority_weight=PRIORITY,
     ),
 )

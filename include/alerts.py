@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -91,6 +92,13 @@ def resolve_alert(dsn: str, key: str, resolution: str = "recovered") -> bool:
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["resolve"], {"key": key, "resolution": resolution})
         return bool(cursor.rowcount)
+
+
+def settle_alerts(dsn: str, prefix: str, alerts: Iterable[Alert]) -> None:
+    """Make the open alerts whose keys begin with ``prefix`` exactly these: the rest is over."""
+    keys = [alert.key for alert in alerts if raise_alert(dsn, alert)]
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["resolve_others"], {"prefix": prefix, "keys": keys})
 
 
 def note_event(dsn: str, alert: Alert, quiet_seconds: float = 0) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from include.alerts import Alert, raise_alert, resolve_alert
-from include.db import load_queries, transaction
+from include.alerts import Alert, settle_alerts
 from include.objectives.catalog import Objective, describe
 from include.objectives.evaluate import Evaluation
 from include.objectives.misses import MINUTE, Miss
 
 SOURCE = "evaluate_objectives"
 KEY_PREFIX = "objective: "
-
-_SQL = load_queries("objectives")
 
 
 def announce(
@@ -21,7 +18,7 @@ def announce(
     run_id: str | None = None,
     url: str | None = None,
     runbook_url: str | None = None,
-) -> list[str]:
+) -> list[Alert]:
     """Raise an alert for each miss that lasts, and end those of objectives that are met again.
 
     An alert that a crash kept from being ended is ended by the next call.
@@ -37,22 +34,16 @@ def announce(
 
     Returns
     -------
-    list of str
-        What was told, a line each.
+    list of Alert
+        Those that are open.
     """
-    told = []
-    for objective, miss in evaluation.open_misses.items():
-        if miss.missed_until - miss.began_at >= objective.patience_minutes * MINUTE:
-            alert = alert_of(objective, miss, run_id=run_id, url=url, runbook_url=runbook_url)
-            raise_alert(dsn, alert)
-            told.append(f"{alert.title}: {alert.detail.splitlines()[0]}")
-    with transaction(dsn) as cursor:
-        cursor.execute(_SQL["alerts_that_are_over"], {"prefix": KEY_PREFIX})
-        over = [key for (key,) in cursor]
-    for key in over:
-        resolve_alert(dsn, key)
-        told.append(f"{key} is met again")
-    return told
+    alerts = [
+        alert_of(objective, miss, run_id=run_id, url=url, runbook_url=runbook_url)
+        for objective, miss in evaluation.open_misses.items()
+        if miss.missed_until - miss.began_at >= objective.patience_minutes * MINUTE
+    ]
+    settle_alerts(dsn, KEY_PREFIX, alerts)
+    return alerts
 
 
 def alert_of(

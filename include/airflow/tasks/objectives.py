@@ -26,9 +26,9 @@ def evaluate_objectives(ti: Any = None) -> None:
         if minutes:
             _log.info("%s", _verdict(objective, minutes[-1]))
     base_url = conf.get("api", "base_url", fallback="").rstrip("/")
-    told = announce(dsn, evaluation, run_id=ti.run_id, url=ti.log_url, runbook_url=f"{base_url}/dags/{ti.dag_id}")
-    for line in told:
-        _log.warning("%s", line)
+    alerts = announce(dsn, evaluation, run_id=ti.run_id, url=ti.log_url, runbook_url=f"{base_url}/dags/{ti.dag_id}")
+    for alert in alerts:
+        _log.warning("%s\n%s", alert.title, alert.detail)
 
 
 def _verdict(objective: Objective, newest: JudgedMinute) -> str:

@@ -43,3 +43,7 @@ RETURNING alert_id;
 -- name: resolve
 UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = %(resolution)s
 WHERE key = %(key)s AND resolved_at IS NULL;
+
+-- name: resolve_others
+UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = 'recovered'
+WHERE resolved_at IS NULL AND starts_with(key, %(prefix)s) AND key <> ALL(%(keys)s);

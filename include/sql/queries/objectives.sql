@@ -220,13 +220,3 @@ WHERE miss_id = %(miss_id)s;
 -- Of objectives that are promised no more: nothing would end them.
 UPDATE shop.objective_misses SET ended_at = clock_timestamp()
 WHERE ended_at IS NULL AND objective <> ALL(%(objectives)s);
-
--- name: alerts_that_are_over
--- Alerts of objectives that are open, though no miss is: also those whose end an earlier evaluation could not tell.
-SELECT alerts.key FROM shop.alerts
-WHERE
-    alerts.resolved_at IS NULL AND starts_with(alerts.key, %(prefix)s)
-    AND NOT EXISTS (
-        SELECT FROM shop.objective_misses AS misses
-        WHERE misses.ended_at IS NULL AND %(prefix)s || misses.objective = alerts.key
-    );
