@@ -10,7 +10,7 @@ PLATFORM := $(RUN) include.platform
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ check-suites: install ## Validate the files of expectations/ offline.
 alert-test: install ## Send a test alert through every channel and print what each said.
 	@$(PLATFORM) alert-test
 
+objectives: install ## Show how well each service level objective is kept, and the newest misses.
+	@$(RUN) include.objectives
+
 clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)
 
@@ -104,6 +107,13 @@ docs: install ## Render the generated parts of the docs: data dictionary, settin
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
 	@$(RUN) include.airflow.spark_page
+
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives, metrics.
+	@$(RUN) include.contract.dictionary
+	@$(RUN) include.settings_page
+	@$(RUN) include.airflow.dag_docs
+	@$(RUN) include.objectives.page
+	@$(RUN) include.metrics.page
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \

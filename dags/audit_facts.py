@@ -17,6 +17,7 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.views import audit
 
+DEADLINE = timedelta(hours=1)
 STATEMENT_TIMEOUT = timedelta(minutes=20)
 
 
@@ -25,6 +26,7 @@ STATEMENT_TIMEOUT = timedelta(minutes=20)
     **defaults(
         schedule="17 3 * * *",
         tags=["views", "quality"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(hours=3),
         task_timeout=timedelta(hours=2),
     ),

@@ -20,12 +20,15 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.quality import check_suites
 
+DEADLINE = timedelta(minutes=10)
+
 
 @dag(
     doc_md=__doc__,
     **defaults(
         schedule="4-59/10 * * * *",
         tags=["quality"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(minutes=30),
         task_timeout=timedelta(minutes=12),
     ),

@@ -7,6 +7,9 @@ gate: it opens while the stream is alive, its backlog is under `SHOPSTREAM_MAX_B
 
 **When.** Every five minutes, for five minutes. Pause this DAG to silence the feed.
 
+**Deadline.** 45 minutes: the longest wait of the gate, and a run of the usual length. A run that you trigger for longer
+is listed as late, and told of once.
+
 **Params.** All in the trigger form: rate, length, rows a file, seed, and the shares of bad rows, duplicates and late
 rows. An empty rate means `SHOPSTREAM_FEED_EVENTS_PER_SECOND`. The seed makes the shop, its customers and products:
 with the same one, customers of earlier runs come back. To fill the stream at its highest speed, use `python -m
@@ -26,6 +29,7 @@ from include.airflow.defaults import defaults
 from include.airflow.sensors import StreamReadySensor
 from include.airflow.tasks.feed import generate
 
+DEADLINE = timedelta(minutes=45)
 GATE_TIMEOUT = timedelta(minutes=30)
 LONGEST_RUN_SECONDS = 6 * 3600
 SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 0.3}
@@ -63,6 +67,7 @@ SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 0.3}
     **defaults(
         schedule="*/5 * * * *",
         tags=["feed"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(seconds=LONGEST_RUN_SECONDS) + 2 * GATE_TIMEOUT,
         task_timeout=timedelta(seconds=LONGEST_RUN_SECONDS) + timedelta(minutes=10),
         severity="warning",

@@ -20,6 +20,7 @@ from airflow.sdk import TriggerRule, dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.views import advance, check_freshness, list_views, refresh
 
+DEADLINE = timedelta(minutes=10)
 # PostgreSQL gives up a minute before Airflow does, so that the failure is on record in shop.refreshes.
 STATEMENT_TIMEOUT = timedelta(minutes=9)
 TASK_TIMEOUT = timedelta(minutes=10)
@@ -32,6 +33,7 @@ MAX_AGE = timedelta(minutes=16)
     **defaults(
         schedule="2-59/5 * * * *",
         tags=["views"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(minutes=30),
         task_timeout=TASK_TIMEOUT,
     ),

@@ -8,6 +8,9 @@ this DAG's next run starts another one; the log of the task says every ten secon
 stream is wished to drain or stop (`make down` wishes so), and lets the next driver start once it is wished to run
 (`make up`).
 
+**Deadline.** None, for a run has no end. What a deadline would promise, two objectives do each minute: *availability*,
+that a driver lives, and *freshness*, that events are in PostgreSQL within seconds (DAG `evaluate_objectives`).
+
 **Params.** `mode`: `continuous`, or `drain` to load what waits and then end.
 
 **When it fails.** A fault that the driver survives, such as Postgres away, it mends itself; a driver that dies is
@@ -56,6 +59,7 @@ REPEAT_ALERT_SECONDS = 3600.0
     **defaults(
         schedule="@continuous",
         tags=["stream", "spark"],
+        deadline=None,
         dagrun_timeout=None,
         task_timeout=LONGEST_TRY,
         retries=RETRIES,

@@ -35,6 +35,7 @@ from airflow.sdk import dag, task
 from include.airflow.defaults import defaults
 from include.airflow.tasks.stream import judge_stream
 
+DEADLINE = timedelta(minutes=3)
 # Before the tasks of other DAGs, when these take all the slots.
 PRIORITY = 100
 
@@ -44,6 +45,7 @@ PRIORITY = 100
     **defaults(
         schedule="* * * * *",
         tags=["stream", "watch"],
+        deadline=DEADLINE,
         dagrun_timeout=timedelta(minutes=5),
         task_timeout=timedelta(minutes=2),
         priority_weight=PRIORITY,

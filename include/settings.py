@@ -19,6 +19,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.errors import SettingsError
+from include.logs import LogFormat
 
 PREFIX = "SHOPSTREAM_"
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - never a default; asked for where other machines or containers call
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     spark_worker_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker RPC; default port + 4.")
     spark_worker_ui_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker UI; default port + 5.")
     spark_driver_ui_port: int | None = Field(None, ge=1024, le=65535, description="UI of the job; default port + 6.")
+    metrics_port: int | None = Field(None, ge=1024, le=65535, description="Metrics and health; default port + 7.")
 
     database_host: str | None = Field(
         None, description="PostgreSQL host or socket directory; default the embedded one."
@@ -111,6 +113,15 @@ class Settings(BaseModel):
     )
     stall_seconds: float = Field(
         120, ge=10, description="A driver whose loop has not turned for this time is stuck, and is ended; seconds."
+    )
+
+    log_format: LogFormat = Field(
+        "text", description="How the job and the platform's programs log: for people, or as JSON lines with ids."
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="OpenTelemetry collector (OTLP over HTTP) that gets Airflow's metrics and traces; default none.",
     )
 
     feed_events_per_second: float = Field(100, gt=0, le=1_000_000, description="Rate of the scheduled feed.")
@@ -217,6 +228,7 @@ class Settings(BaseModel):
             "spark-worker": self.spark_worker_port or self.port + 4,
             "spark-worker-ui": self.spark_worker_ui_port or self.port + 5,
             "spark-driver-ui": self.spark_driver_ui_port or self.port + 6,
+            "metrics": self.metrics_port or self.port + 7,
         }
 
     @property

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +18,8 @@ from include.stream.load import BatchResult
 from include.stream.parcels import unpack
 from jobs.collect import arriving
 from jobs.landing_source import FORMAT, LandingSource, source_options
+
+_MOST_IDS = 200
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def build_query(
             result = sink.write(unpack(arriving(batch)), spark_batch_id=spark_batch_id)
             on_commit()
             if result is not None:
-                _log.info("batch %s committed", result.batch_id, extra={"data": asdict(result)})
+                _log.info("batch %s committed", result.batch_id, extra={"data": _ids(result, spark_batch_id)})
 
     return (
         events.writeStream.queryName(sink.query)
@@ -84,3 +86,8 @@ def build_query(
         .trigger(processingTime=f"{round(settings.trigger_seconds * 1000)} milliseconds")
         .start()
     )
+
+
+def _ids(result: BatchResult, spark_batch_id: int) -> dict[str, Any]:
+    """What the log says of a batch; not the ids of a hundred thousand files, which ``shop.files`` has."""
+    return {**asdict(result), "file_ids": result.file_ids[:_MOST_IDS], "spark_batch_id": spark_batch_id}

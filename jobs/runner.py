@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from include.errors import FencedError, PlatformError
+from include.logs import bind
 from include.settings import Settings
 from include.stream.admission import note_failure
 from include.stream.epoch import Driver, end_run, renew_epoch, take_epoch
@@ -50,7 +51,8 @@ class QueryRunner:
         """
         epoch = self._start(None, "")
         while epoch is not None:
-            _log.info("epoch %s taken", epoch, extra={"data": {"epoch": epoch, "mode": self._driver.mode}})
+            bind(epoch=epoch)
+            _log.info("epoch %s taken", epoch, extra={"data": {"mode": self._driver.mode}})
             failure = self._run_query(epoch)
             if failure is None:
                 end_run(self._dsn, epoch, None)
@@ -91,7 +93,7 @@ class QueryRunner:
         reason = reason_of(failure)
         if epoch is not None:
             cause = cause_of(failure)
-            _log.error("the query failed: %s", reason, extra={"data": {"epoch": epoch, "cause": cause.value}})
+            _log.error("the query failed: %s", reason, extra={"data": {"cause": cause.value}})
             if cause is Cause.FENCED:
                 return None
             self._backoff.wait(self._told_to_stop)

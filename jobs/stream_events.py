@@ -24,10 +24,11 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from include.errors import ShopstreamError
+from include.logs import start_logging
+from include.platform.spark_metrics import DRIVER_PROMETHEUS
 from include.settings import Settings
 from include.stream.epoch import Driver
 from include.stream.landing import Landing
-from jobs.progress import log_as_json
 from jobs.runner import QueryRunner
 
 # From linux/prctl.h.
@@ -40,6 +41,7 @@ def build_session(settings: Settings) -> SparkSession:
     """The Spark session with the SQL settings that the job relies on; where it runs is the submitter's choice."""
     return (
         SparkSession.builder.appName("shopstream-stream-events")
+        .config(map=DRIVER_PROMETHEUS)
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")
         # Nothing is shuffled; one partition keeps Spark from planning for more.
@@ -76,13 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["continuous", "drain"], default="continuous")
     mode = parser.parse_args(argv).mode
-    log_as_json()
+    start_logging("text")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     die_with_the_jvm()
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     signal.signal(signal.SIGINT, lambda *_: told_to_stop.set())
     try:
         settings = Settings.from_env()
+        start_logging(settings.log_format)
         Landing.of(settings).make()
     except (ShopstreamError, OSError) as error:
         _log.error("%s", error)

@@ -22,17 +22,18 @@ _HEAD = """\
 Generated from the files in `dags/` by `python -m include.airflow.dag_docs`; do not edit. The Airflow UI shows the same
 text on the page of each DAG.
 
-| DAG | Schedule | Purpose |
-|---|---|---|
+| DAG | Schedule | Deadline | Purpose |
+|---|---|---|---|
 """
 
 
 @dataclass(frozen=True)
 class DagDoc:
-    """What a DAG file says of itself: its id, its schedule, and its docstring, which is the runbook."""
+    """What a DAG file says of itself: its id, its schedule, its deadline, and its docstring, which is the runbook."""
 
     dag_id: str
     schedule: str
+    deadline: str
     runbook: str
 
     @property
@@ -59,14 +60,26 @@ def read_dag(path: Path) -> DagDoc:
     for decorator in functions[path.stem].decorator_list:
         for node in ast.walk(decorator):
             if isinstance(node, ast.keyword) and node.arg == "schedule" and isinstance(node.value, ast.Constant):
-                return DagDoc(path.stem, str(node.value.value), runbook)
+                return DagDoc(path.stem, str(node.value.value), _deadline(module), runbook)
     raise ValueError(f"{path.name} gives its @dag no literal schedule")
+
+
+def _deadline(module: ast.Module) -> str:
+    """What the constant DEADLINE says, as text: ``10 minutes``."""
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="DEADLINE")], value=ast.Call(keywords=[unit])):
+                amount = ast.unparse(unit.value)
+                return f"{amount} {str(unit.arg).removesuffix('s') if amount == '1' else unit.arg}"
+    return "none"
 
 
 def render(directory: Path = DAGS_DIR) -> str:
     """The whole page: the table, then each runbook."""
     dags = [read_dag(path) for path in sorted(directory.glob("*.py"))]
-    rows = "".join(f"| [{one.dag_id}](#{one.dag_id}) | `{one.schedule}` | {one.purpose} |\n" for one in dags)
+    rows = "".join(
+        f"| [{one.dag_id}](#{one.dag_id}) | `{one.schedule}` | {one.deadline} | {one.purpose} |\n" for one in dags
+    )
     return _HEAD + rows + "".join(f"\n## {one.dag_id}\n\n{one.runbook.strip()}\n" for one in dags)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from include.airflow.deadlines import deadline_of
 from include.airflow.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.alerts import Severity
 
@@ -16,6 +17,7 @@ def defaults(
     *,
     schedule: str,
     tags: list[str],
+    deadline: timedelta | None,
     dagrun_timeout: timedelta | None,
     task_timeout: timedelta,
     severity: Severity = "critical",
@@ -30,6 +32,8 @@ def defaults(
         Cron expression or preset.
     tags:
         Beside the common one.
+    deadline:
+        Within which a run should have succeeded, counted from when it is queued; None for a run that has no end.
     dagrun_timeout:
         After which a run fails; None for a run that has no end.
     task_timeout:
@@ -49,6 +53,7 @@ def defaults(
         "tags": [*TAGS, *tags],
         "max_active_runs": max_active_runs,
         "dagrun_timeout": dagrun_timeout,
+        "deadline": None if deadline is None else deadline_of(deadline),
         "on_failure_callback": notifier,
         "default_args": {
             "owner": "shopstream",

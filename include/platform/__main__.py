@@ -177,6 +177,7 @@ def _summarize(settings: Settings, report: Report) -> None:
         f"  Airflow     http://127.0.0.1:{settings.ports['airflow']}  user {ADMIN}, "
         f"password in {escape(str(admin_password_file(settings)))}",
         f"  Spark       http://127.0.0.1:{settings.ports['spark-master-ui']}",
+        f"  Metrics     http://127.0.0.1:{settings.ports['metrics']}/metrics",
         f"  Events      {accepted:,} in shop.events, {found.totals.get('rejected', 0):,} rows rejected",
         f"  Stream      {describe_stream(found.stream) if found.stream else 'unknown'}",
         f"  Quality     {checks} checks, {critical} critical failures",

@@ -46,8 +46,8 @@ class Shutdown:
                 self._drain()
             self._ask_airflow("Airflow's running tasks are put off", self._put_off_tasks)
             # The worker says goodbye to the master: otherwise a later master waits for it to come back.
-            airflow = [program.name for program in expected_programs(self.settings) if program.group == "airflow"]
-            self._stop("Airflow and Spark's worker are stopped", [*airflow, "spark-worker"])
+            first = [one.name for one in expected_programs(self.settings) if one.group in {"airflow", "metrics"}]
+            self._stop("Airflow and Spark's worker are stopped", [*first, "spark-worker"])
             self._stop("Spark's master is stopped", ["spark-master"])
             if postgres.is_embedded(self.settings):
                 self._stop("PostgreSQL is stopped", ["postgres"], timeout_seconds=_POSTGRES_SECONDS)

@@ -106,6 +106,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": settings.log_dir / "dags",
         "LOGGING__LOGGING_LEVEL": "INFO",
         "LOGGING__COLORED_CONSOLE_LOG": False,
+        "LOGGING__JSON_LOGS": settings.log_format == "json",
+        "METRICS__OTEL_ON": settings.otlp_endpoint is not None,
+        "TRACES__OTEL_ON": settings.otlp_endpoint is not None,
     }
     if settings.executor == "CeleryExecutor":
         options["CELERY__BROKER_URL_CMD"] = f"cat {shlex.quote(str(settings.secrets_dir / BROKER_FILE))}"
@@ -117,4 +120,17 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         **({"PGSSLROOTCERT": str(settings.database_sslrootcert)} if settings.database_sslrootcert else {}),
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW__{name}": str(value) for name, value in options.items()},
+        **_otlp_environment(settings),
+    }
+
+
+def _otlp_environment(settings: Settings) -> dict[str, str]:
+    """Where Airflow sends its metrics and traces; other ``OTEL_`` variables of the user, such as the interval, hold."""
+    if settings.otlp_endpoint is None:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_TRACES_EXPORTER": "otlp_proto_http",
+        "OTEL_SERVICE_NAME": "airflow",
     }

@@ -13,6 +13,7 @@ from include.platform import postgres
 from include.platform.environment import airflow_environment, base_environment, spark_environment
 from include.platform.java import java_home
 from include.platform.packages import package_directory
+from include.platform.spark_metrics import PROMETHEUS
 from include.settings import ANY_ADDRESS, Settings
 
 _WORKER_TIMEOUT_SECONDS = 20
@@ -27,7 +28,7 @@ class Program:
     name:
         As ``make status`` and ``make logs`` show it.
     group:
-        ``postgres``, ``spark`` or ``airflow``.
+        ``postgres``, ``spark``, ``airflow`` or ``metrics``.
     command, environment:
         Of the settings.
     ports:
@@ -82,6 +83,7 @@ def _spark_master(settings: Settings) -> list[str]:
         "spark.deploy.recoveryDirectory": settings.root / "spark" / "recovery",
         # Also how long a restarted master waits for workers that are gone, before it takes submissions.
         "spark.worker.timeout": _WORKER_TIMEOUT_SECONDS,
+        **PROMETHEUS,
     }
     return _spark(settings, "org.apache.spark.deploy.master.Master", *listen, options=options)
 
@@ -103,6 +105,7 @@ def _spark_worker(settings: Settings) -> list[str]:
         "spark.worker.timeout": _WORKER_TIMEOUT_SECONDS,
         "spark.worker.cleanup.enabled": "true",
         "spark.worker.cleanup.appDataTtl": 86400,
+        **PROMETHEUS,
     }
     work = ["--work-dir", str(settings.root / "spark" / "work")]
     master = f"spark://{settings.spark_host}:{ports['spark-master']}"
@@ -116,6 +119,10 @@ def own_host(settings: Settings) -> str:
 
 def _watchdog(settings: Settings) -> list[str]:
     return [sys.executable, "-m", "include.platform.watchdog"]
+
+
+def _metrics(settings: Settings) -> list[str]:
+    return [sys.executable, "-m", "include.metrics", "--host", "127.0.0.1"]
 
 
 PROGRAMS = {
@@ -137,6 +144,7 @@ PROGRAMS = {
         Program("dag-processor", "airflow", _airflow("dag-processor"), airflow_environment),
         Program("triggerer", "airflow", _airflow("triggerer", "--skip-serve-logs"), airflow_environment),
         Program("watchdog", "airflow", _watchdog, base_environment),
+        Program("metrics", "metrics", _metrics, base_environment, ("metrics",)),
     )
 }
 

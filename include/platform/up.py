@@ -37,8 +37,8 @@ from include.settings import REPOSITORY, ROLES, Settings
 from include.stream.status import stream_status
 
 FEED, STREAM, REFRESH, QUALITY = "generate_events", "stream_events", "refresh_views", "check_quality"
-DAGS = (STREAM, FEED, REFRESH, QUALITY, "maintain_partitions", "watch_stream")
-SERVICES = ("postgres", "spark", "airflow")
+DAGS = (STREAM, FEED, REFRESH, QUALITY, "evaluate_objectives", "maintain_partitions", "watch_stream")
+SERVICES = ("postgres", "spark", "metrics", "airflow")
 
 _FEED_EVERY_SECONDS = 300
 _MOST_RESTARTS = 2
@@ -80,6 +80,9 @@ class Startup:
             with ThreadPoolExecutor(max_workers=1) as threads:
                 spark = threads.submit(self._start_spark)
                 self._start_postgres()
+                if "metrics" in self.services:
+                    # Nothing waits for it: it answers within a second, and is no part of the way of the data.
+                    self._start("metrics")
                 self._prepare_airflow()
                 if "airflow" in self.services:
                     self._start_airflow()

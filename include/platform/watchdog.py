@@ -10,12 +10,12 @@ is sent.
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from include.errors import PlatformError
+from include.logs import start_logging
 from include.platform.alert_sender import AlertSender
 from include.platform.outages import Outages
 from include.platform.programs import expected_programs
@@ -122,8 +122,8 @@ class Chore:
 
 def main() -> None:
     """Look every few seconds, for ever."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings.from_env()
+    start_logging(settings.log_format)
     dsn, api = settings.dsn("ops"), AirflowApi(settings, timeout_seconds=5.0)
     outages = Outages(dsn, [one.name for one in expected_programs(settings)])
     watchdog = Watchdog(lambda: ill_programs(api, settings), Supervisor(settings), outages)

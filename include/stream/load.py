@@ -32,7 +32,8 @@ _SQL = load_queries("sink")
 class BatchResult:
     """What a committed batch did.
 
-    ``files`` counts the files of which it loaded all or a part; durations are milliseconds by stage.
+    ``files`` counts the files of which it loaded all or a part, ``file_ids`` are theirs; durations are milliseconds by
+    stage.
     """
 
     batch_id: int
@@ -44,6 +45,7 @@ class BatchResult:
     conflicts: int
     lag_seconds: float | None
     durations_ms: dict[str, float]
+    file_ids: tuple[int, ...]
 
 
 @dataclass
@@ -193,6 +195,7 @@ class BatchLoad:
             conflicts=conflicts,
             lag_seconds=lag_seconds,
             durations_ms=watch.durations_ms,
+            file_ids=tuple(self.footers),
             **sums,
         )
 

@@ -18,6 +18,7 @@ from include.settings import REPOSITORY
 DAG_IDS = [
     "audit_facts",
     "check_quality",
+    "evaluate_objectives",
     "generate_events",
     "maintain_partitions",
     "refresh_views",
@@ -48,6 +49,20 @@ def test_a_dag_can_be_operated(dags: DagBag, dag_id: str) -> None:
     assert not dag.catchup
     assert isinstance(dag.on_failure_callback, ShopstreamNotifier)
     assert dag.dagrun_timeout or dag_id == "stream_events", "only the stream has no end"
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_a_dag_has_a_deadline_before_its_timeout(dags: DagBag, dag_id: str) -> None:
+    dag = dags.dags[dag_id]
+    if dag_id == "stream_events":
+        assert dag.deadline is None
+        assert "**Deadline.** None" in dag.doc_md
+        return
+    (deadline,) = dag.deadline
+    assert timedelta(0) < deadline.interval < dag.dagrun_timeout
+    # The triggerer imports it by this path, and calls it with these.
+    assert deadline.callback.path == "include.airflow.deadlines.tell_of_miss"
+    assert deadline.callback.kwargs == {"seconds": deadline.interval.total_seconds()}
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 DAGS = (
     "audit_facts",
     "check_quality",
+    "evaluate_objectives",
     "generate_events",
     "maintain_partitions",
     "refresh_views",

@@ -51,6 +51,7 @@ def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
             "dag-processor",
             "triggerer",
             "watchdog",
+            "metrics",
         ),
         "RUNNING",
     )
@@ -89,7 +90,7 @@ def test_second_up_finds_everything_running(platform: Platform) -> None:
     began = time.monotonic()
     output = platform.up()
     assert time.monotonic() - began < 30
-    assert "8 processes run already" in output
+    assert "9 processes run already" in output
     assert {process["name"]: process["pid"] for process in platform.status()["processes"]} == before
 
 

@@ -32,17 +32,18 @@ def settings_with(ports: list[int], home: Path) -> Settings:
         "spark_worker_port",
         "spark_worker_ui_port",
         "spark_driver_ui_port",
+        "metrics_port",
     )
     return Settings(home=home, **dict(zip(names, ports, strict=True)))
 
 
 def test_free_ports_pass(tmp_path: Path) -> None:
-    checks.check_ports(settings_with(free_ports(7), tmp_path))
+    checks.check_ports(settings_with(free_ports(8), tmp_path))
 
 
 def test_taken_port_names_its_holder_and_the_variable(tmp_path: Path, listener: socket.socket) -> None:
     taken = listener.getsockname()[1]
-    free = free_ports(6)
+    free = free_ports(7)
     with pytest.raises(PlatformError) as caught:
         checks.check_ports(settings_with([*free[:3], taken, *free[3:]], tmp_path))
     message = str(caught.value)
@@ -51,12 +52,12 @@ def test_taken_port_names_its_holder_and_the_variable(tmp_path: Path, listener: 
     assert "set SHOPSTREAM_SPARK_MASTER_UI_PORT" in message
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(8))
 def test_the_variable_that_is_named_exists_and_moves_the_port(
     index: int, tmp_path: Path, listener: socket.socket
 ) -> None:
     taken = listener.getsockname()[1]
-    ports = free_ports(7)
+    ports = free_ports(8)
     ports[index] = taken
     with pytest.raises(PlatformError) as caught:
         checks.check_ports(settings_with(ports, tmp_path))

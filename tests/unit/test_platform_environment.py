@@ -51,6 +51,20 @@ def test_connections_from_the_environment_reach_airflow(tmp_path: Path, monkeypa
     assert airflow_environment(Settings(home=tmp_path))["AIRFLOW_CONN_MAIL"] == "smtp://localhost"
 
 
+def test_airflow_sends_nothing_unless_it_is_told_where(tmp_path: Path) -> None:
+    silent = airflow_environment(Settings(home=tmp_path))
+    assert silent["AIRFLOW__METRICS__OTEL_ON"] == silent["AIRFLOW__TRACES__OTEL_ON"] == "False"
+    assert not [name for name in silent if name.startswith("OTEL_")]
+    told = airflow_environment(Settings(home=tmp_path, otlp_endpoint="http://collector:4318"))
+    assert told["AIRFLOW__METRICS__OTEL_ON"] == told["AIRFLOW__TRACES__OTEL_ON"] == "True"
+    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+
+
+def test_airflow_logs_as_the_platform_does(tmp_path: Path) -> None:
+    assert airflow_environment(Settings(home=tmp_path))["AIRFLOW__LOGGING__JSON_LOGS"] == "False"
+    assert airflow_environment(Settings(home=tmp_path, log_format="json"))["AIRFLOW__LOGGING__JSON_LOGS"] == "True"
+
+
 def test_airflow_keys_are_made_once_and_closed(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     first, second = airflow_environment(settings), airflow_environment(settings)

@@ -67,3 +67,11 @@ DELETE FROM shop.refreshes WHERE finished_at < %(cutoff)s;
 -- name: delete_alerts
 -- With what was sent about them. One that is open stays, however old.
 DELETE FROM shop.alerts WHERE resolved_at < %(cutoff)s;
+
+-- name: delete_objective_minutes
+-- Their sums by month stay.
+DELETE FROM shop.objective_minutes WHERE minute < %(cutoff)s;
+
+-- name: delete_objective_misses
+-- People look back at them for longer than at what they were made of.
+DELETE FROM shop.objective_misses WHERE ended_at < %(cutoff)s - interval '1 year';

@@ -1,0 +1,180 @@
+"""Asks PostgreSQL at each scrape, through one connection that is kept, and never waits long for it."""
+
+from __future__ import annotations
+
+import logging
+import select
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from psycopg2.extensions import POLL_OK, POLL_READ
+from psycopg2.extensions import connection as Connection
+
+from include.db import connect, load_queries
+from include.db.views import view_names
+from include.errors import PlatformError
+from include.metrics.families import PREFIX, SOURCES, Family
+from include.metrics.ledger import Ledger
+from include.objectives.catalog import objectives_of
+from include.quality.suites import suite_names
+from include.settings import Settings
+from include.stream.status import ALIVE_WITHIN_SECONDS, QUERY_NAME
+
+# A scrape of Prometheus waits ten seconds, unless it is told otherwise.
+PATIENCE_SECONDS = 3.0
+# The endpoint has no business with writing, whatever its role may do.
+_OPTIONS = f"-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout={round(1000 * PATIENCE_SECONDS)}"
+
+_SQL = load_queries("metrics")
+_log = logging.getLogger(__name__)
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+class Exporter:
+    """All metrics of an installation.
+
+    Parameters
+    ----------
+    settings:
+        Of the installation.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dsn = settings.dsn("ops")
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._rows: Rows = {}
+        self._seconds = 0.0
+        self._was_up = True
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        self._ledger = Ledger(self._registry)
+        objectives = objectives_of(settings)
+        self._parameters = {
+            "query": QUERY_NAME,
+            "alive_seconds": ALIVE_WITHIN_SECONDS,
+            "views": list(view_names()),
+            "suites": list(suite_names()),
+            "objectives": [one.name for one in objectives],
+            "bounds": [one.bound for one in objectives],
+            "targets": [one.target for one in objectives],
+        }
+
+    def scrape(self) -> bytes:
+        """All metrics in Prometheus' text format; those of PostgreSQL are left out while it does not answer."""
+        with self._lock:
+            start = time.perf_counter()
+            try:
+                self._rows = self._ask(self._read)
+                self._was_up = True
+            except (psycopg2.Error, PlatformError) as error:
+                self._rows = {}
+                # Once, not at every scrape.
+                if self._was_up:
+                    _log.warning("PostgreSQL cannot be asked: %s", str(error).strip())
+                self._was_up = False
+            self._seconds = time.perf_counter() - start
+            return generate_latest(self._registry)
+
+    def readiness(self) -> dict[str, str]:
+        """What keeps the platform from serving fresh numbers, by part; empty when nothing does."""
+        with self._lock:
+            try:
+                wish, is_alive = self._ask(self._read_readiness)
+            except (psycopg2.Error, PlatformError) as error:
+                return {"database": str(error).strip().splitlines()[0]}
+        if wish != "run":
+            return {"stream": f"it is wished to {wish}"}
+        return {} if is_alive else {"stream": "no driver gives a sign of life"}
+
+    def families(self) -> list[Metric]:
+        """Every metric that there is, without asking PostgreSQL for values."""
+        return list(self._registry.collect())
+
+    def describe(self) -> list[Metric]:
+        """Nothing: so that registering asks no database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics that were read from PostgreSQL, and those of the disks; called by the registry."""
+        yield GaugeMetricFamily(
+            f"{PREFIX}database_up", "Whether PostgreSQL answered this scrape: 1, or 0.", value=bool(self._rows)
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}scrape_seconds", "How long PostgreSQL took to answer this scrape.", value=self._seconds
+        )
+        yield self._free_bytes()
+        for source in SOURCES:
+            for family in source.families:
+                yield _metric(family, source.labels, self._rows.get(source.query, []))
+
+    def _read(self, cursor: Any) -> Rows:
+        rows = {}
+        for source in SOURCES:
+            cursor.execute(_SQL[source.query], self._parameters)
+            columns = [column.name for column in cursor.description]
+            rows[source.query] = [dict(zip(columns, row, strict=True)) for row in cursor]
+        self._ledger.advance(cursor)
+        return rows
+
+    def _read_readiness(self, cursor: Any) -> Any:
+        cursor.execute(_SQL["readiness"], self._parameters)
+        return cursor.fetchone()
+
+    def _ask(self, read: Any) -> Any:
+        """Read in one transaction; once more when the kept connection turns out to be lost."""
+        is_kept = self._connection is not None
+        try:
+            if self._connection is None:
+                self._connection = connect(self._dsn, connect_timeout=round(PATIENCE_SECONDS), options=_OPTIONS)
+            with self._connection, self._connection.cursor() as cursor:
+                return read(cursor)
+        except (psycopg2.Error, PlatformError) as error:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if is_kept and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+                return self._ask(read)
+            raise
+
+    def _free_bytes(self) -> Metric:
+        family = GaugeMetricFamily(f"{PREFIX}disk_free_bytes", "Room on the disk, by directory.", labels=["directory"])
+        for name, path in (("home", self._settings.root), ("landing", self._settings.landing_dir)):
+            if path.exists():
+                family.add_metric([name], shutil.disk_usage(path).free)
+        return family
+
+
+def _metric(family: Family, labels: tuple[str, ...], rows: list[dict[str, Any]]) -> Metric:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = kind(PREFIX + family.name, family.help, labels=labels)
+    for row in rows:
+        if row[family.column] is not None:
+            metric.add_metric([row[label] for label in labels], float(row[family.column]))
+    return metric
+
+
+def wait_with_patience(connection: Any) -> None:
+    """For ``psycopg2.extensions.set_wait_callback``: a server that accepts and then hangs must not hang this program.
+
+    Raises
+    ------
+    psycopg2.OperationalError
+        When it does not answer in time.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (state := connection.poll()) != POLL_OK:
+        waiting = ([connection.fileno()], []) if state == POLL_READ else ([], [connection.fileno()])
+        left = deadline - time.monotonic()
+        if left <= 0 or not any(select.select(*waiting, [], left)):
+            raise psycopg2.OperationalError(f"PostgreSQL did not answer within {PATIENCE_SECONDS:g} s")

@@ -1,0 +1,52 @@
+"""A run that missed its deadline is told of, with what the scheduler says of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from include.airflow.deadlines import deadline_of, miss_alert, tell_of_miss
+from include.db import transaction
+from include.settings import Settings
+
+DEADLINE = datetime(2026, 11, 24, 9, 10, tzinfo=UTC)
+
+
+def context(state: str = "running", deadline: Any = DEADLINE) -> dict[str, Any]:
+    """What the scheduler hands to the callback, as far as it matters here."""
+    run = {"dag_id": "refresh_views", "dag_run_id": "scheduled__2026-11-24T09:00:00+00:00", "state": state}
+    return {"dag_run": run, "deadline": {"id": "1", "deadline_time": deadline}}
+
+
+def test_the_alert_says_which_run_was_to_be_done_by_when() -> None:
+    alert = miss_alert(context(), seconds=600, now=DEADLINE + timedelta(seconds=5))
+    assert alert is not None
+    assert (alert.severity, alert.source, alert.title) == ("warning", "refresh_views", "A run missed its deadline")
+    assert alert.detail == (
+        "scheduled__2026-11-24T09:00:00+00:00 was to succeed within 10 min after it was queued, by 2026-11-24 09:10:00 "
+        "UTC; it is running."
+    )
+    assert alert.url == "http://airflow.test/dags/refresh_views/runs/scheduled__2026-11-24T09%3A00%3A00%2B00%3A00"
+    assert alert.runbook_url == "http://airflow.test/dags/refresh_views"
+
+
+def test_a_run_that_failed_before_is_not_told_of_twice() -> None:
+    assert miss_alert(context("failed"), seconds=600, now=DEADLINE) is None
+
+
+def test_what_is_noticed_hours_later_is_for_the_record() -> None:
+    alert = miss_alert(context(deadline=DEADLINE.isoformat()), seconds=10800, now=DEADLINE + timedelta(hours=8))
+    assert alert is not None
+    assert alert.severity == "info"
+    assert "within 3 h after" in alert.detail
+    assert alert.detail.endswith("noticed at 2026-11-24 17:10:00 UTC only: Airflow did not run meanwhile.")
+
+
+def test_the_callback_writes_the_alert_once_an_hour(airflow: Settings) -> None:
+    callback = deadline_of(timedelta(minutes=10)).callback
+    for _ in range(2):
+        asyncio.run(tell_of_miss(**callback.kwargs, context=context(deadline=datetime.now(UTC))))
+    with transaction(airflow.dsn("ops")) as cursor:
+        cursor.execute("SELECT source, severity, resolution FROM shop.alerts")
+        assert cursor.fetchall() == [("refresh_views", "warning", "event")]

@@ -1,0 +1,35 @@
+"""The task that judges the objectives: it leaves rows and alerts behind, and a miss does not fail it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from include.airflow.tasks.objectives import evaluate_objectives
+from include.db import transaction
+from include.settings import Settings
+
+
+def test_a_missed_objective_is_told_and_fails_nothing(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with transaction(airflow.dsn("owner")) as cursor:
+        cursor.execute("UPDATE shop.refreshes SET finished_at = finished_at - interval '3 hours', published_at = NULL")
+        cursor.execute(
+            "INSERT INTO shop.runs (epoch, query, mode, host, pid, started_at)"
+            " VALUES (1, 'events', 'continuous', 'here', 1, now() - interval '1 hour')"
+        )
+    run = SimpleNamespace(dag_id="evaluate_objectives", run_id="scheduled__1", log_url="http://ui/log")
+    with caplog.at_level("INFO"):
+        evaluate_objectives(ti=run)
+    assert "refresh_age: MISSED, 1" in caplog.text
+    assert "freshness: met, nothing to measure; promised at most 5 s" in caplog.text
+    with transaction(airflow.dsn("ops")) as cursor:
+        cursor.execute("SELECT key, run_id, url, runbook_url FROM shop.alerts")
+        assert cursor.fetchall() == [
+            (
+                "objective: refresh_age",
+                "scheduled__1",
+                "http://ui/log",
+                "http://airflow.test/dags/evaluate_objectives",
+            )
+        ]
