@@ -205,6 +205,11 @@ class Settings(BaseModel):
         return self.log_dir / "tasks"
 
     @property
+    def data_docs_dir(self) -> Path:
+        """The Data Docs: pages on the results of the expectation suites."""
+        return self.root / "data-docs"
+
+    @property
     def socket_dir(self) -> Path:
         """Directory of the unix sockets, short enough for the kernel wherever ``home`` is."""
         inside = self.root / "run"

@@ -76,7 +76,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__FERNET_KEY": secrets["fernet-key"],
         "CORE__LOAD_EXAMPLES": False,
         "CORE__PARALLELISM": 4,
-        "CORE__PLUGINS_FOLDER": home / "plugins",
+        "CORE__PLUGINS_FOLDER": REPOSITORY / "include" / "airflow" / "plugins",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{url}&sslmode={settings.database_sslmode}",
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg{url}&ssl={settings.database_sslmode}",
         "API__BASE_URL": f"http://127.0.0.1:{port}",

@@ -23,9 +23,11 @@ class Objective(Model):
     """A service level objective: now, and by month."""
 
     objective: str
-    value: float | None = Field(
-        description="At `minute`, in the unit that the name ends with; null when there was nothing to measure."
-    )
+    title: str | None = Field(None, description="What is promised; null for an objective that is promised no more.")
+    unit: str | None = Field(None, description="Of value and bound: seconds, files or share.")
+    direction: Literal["at_most", "at_least"] | None = Field(None, description="How the bound bounds.")
+    target: float | None = Field(None, description="The attainment that a month should have.")
+    value: float | None = Field(description="At `minute`; null when there was nothing to measure.")
     bound: float
     is_met: bool
     minute: datetime

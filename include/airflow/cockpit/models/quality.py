@@ -45,6 +45,7 @@ class QualityRun(Model):
     checks: int
     critical_failures: int
     warnings: int
+    not_judged: int = Field(0, description="Checks for which there was too little to compare with.")
     error: str | None
     docs_url: str | None = Field(description="Path of its page in the Data Docs, below this server.")
 
@@ -75,6 +76,9 @@ class CheckResult(Model):
     column_name: str | None
     severity: Severity
     is_success: bool
+    is_judged: bool = Field(
+        True, description="Whether there was enough to compare with; else is_success means nothing."
+    )
     observed: str | None
     expected: str | None
     sample: Any = Field(description="Values that failed, without personal data.")
