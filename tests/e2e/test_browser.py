@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from include.db import transaction
-from tests.support.browser import chromium
+from tests.support.browser import launch
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
 
@@ -25,8 +24,6 @@ DAGS = (
     "stream_events",
     "watch_stream",
 )
-# None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
-ARGUMENTS = ["--disable-background-networking", "--disable-gpu", "--no-first-run"]
 PAGE_MS = 60_000
 
 
@@ -34,9 +31,7 @@ PAGE_MS = 60_000
 def page(platform: Platform) -> Iterator[Page]:
     """A page of the UI, logged in as the administrator."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), args=[*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        )
+        browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PAGE_MS)
         page.goto(platform.url)
