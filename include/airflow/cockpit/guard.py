@@ -6,13 +6,16 @@ the Airflow UI, may act: in Airflow's roles Viewer sees, User, Op and Admin act.
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import bearer_scheme, get_user, requires_access_dag
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -64,9 +67,11 @@ class Guard:
         try:
             request.state.visitor = await _admit(request)
         except Exception as error:
-            response = problems.answer(request, error)
+            response: Response = problems.answer(request, error)
             if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
+            if response.status_code == HTTPStatus.UNAUTHORIZED and _is_for_a_person(request):
+                response = _way_to_login(request)
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -83,6 +88,19 @@ async def _admit(request: Request) -> Visitor:
     if request.method not in _SAFE_METHODS and bearer is None:
         _refuse_forgery(request)
     return Visitor(user, request)
+
+
+def _is_for_a_person(request: Request) -> bool:
+    return request.method in _SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
+
+
+def _way_to_login(request: Request) -> Response:
+    url = html.escape(get_auth_manager().get_url_login(next_url=request.url.path))
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={url}">'
+        f'<title>Shopstream</title><p>Nobody is logged in. <a href="{url}">Log in to Airflow</a>.'
+    )
+    return HTMLResponse(page, HTTPStatus.UNAUTHORIZED, {"Cache-Control": "no-store"})
 
 
 def _refuse_forgery(request: Request) -> None:

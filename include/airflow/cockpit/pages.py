@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from http import HTTPStatus
 from pathlib import Path
 
@@ -32,6 +33,10 @@ _PAGE_POLICY = (
 _DOCS_POLICY = f"{_COMMON}; style-src 'self' 'unsafe-inline'; form-action 'none'; sandbox allow-same-origin"
 _DOCS = "/docs"
 
+# What Python knows of them depends on its version and on the machine; nosniff takes it at its word.
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("font/woff2", ".woff2")
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -49,10 +54,10 @@ def page_of_dag(request: Request, dag_id: str) -> RedirectResponse:
 
 @router.get("/{page}")
 def page(page: str) -> FileResponse:
-    """One of the pages."""
+    """One of the pages: all have the same shell, whose script looks at the path."""
     if page not in _PAGES:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return FileResponse(_STATIC / "pages" / f"{page}.html")
+    return FileResponse(_STATIC / "index.html")
 
 
 class Files(StaticFiles):

@@ -20,15 +20,16 @@ _LONGEST_VALUE = 100
 _RETRY_SECONDS = 5
 # Of the analytics database, and of Airflow's own, which knows the users.
 _LOST_DATABASE = (psycopg2.OperationalError, psycopg2.InterfaceError, exc.OperationalError, exc.TimeoutError)
+# For programs, and for people.
 _KINDS = {
-    HTTPStatus.UNAUTHORIZED: "unauthenticated",
-    HTTPStatus.FORBIDDEN: "forbidden",
-    HTTPStatus.NOT_FOUND: "not-found",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
-    HTTPStatus.CONFLICT: "conflict",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "internal",
-    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+    HTTPStatus.UNAUTHORIZED: ("unauthenticated", "Nobody is logged in"),
+    HTTPStatus.FORBIDDEN: ("forbidden", "Not allowed"),
+    HTTPStatus.NOT_FOUND: ("not-found", "There is no such thing"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "Not that way"),
+    HTTPStatus.CONFLICT: ("conflict", "It contradicts how things are"),
+    HTTPStatus.UNPROCESSABLE_ENTITY: ("invalid", "A parameter is at fault"),
+    HTTPStatus.INTERNAL_SERVER_ERROR: ("internal", "The server failed"),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("unavailable", "Postgres does not answer"),
 }
 
 
@@ -87,9 +88,10 @@ def handle_problems(app: FastAPI) -> None:
 def _response(
     request: Request, status: HTTPStatus, detail: str, headers: Any = None, errors: list[ProblemField] | None = None
 ) -> JSONResponse:
+    kind, title = _KINDS.get(status, (None, status.phrase))
     problem = Problem(
-        type=f"urn:shopstream:problem:{_KINDS[status]}" if status in _KINDS else "about:blank",
-        title=status.phrase,
+        type="about:blank" if kind is None else f"urn:shopstream:problem:{kind}",
+        title=title,
         status=status,
         detail=detail,
         instance=request.url.path,

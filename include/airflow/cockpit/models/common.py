@@ -29,7 +29,7 @@ class Problem(BaseModel):
     """Every error, as RFC 9457 has it: media type `application/problem+json`."""
 
     type: str = Field(description="What kind of problem, for programs.", examples=["urn:shopstream:problem:not-found"])
-    title: str = Field(description="The kind, for people.", examples=["Not Found"])
+    title: str = Field(description="The kind, for people.", examples=["There is no such thing"])
     status: int = Field(description="The HTTP status.", examples=[404])
     detail: str = Field(description="What happened here, with the value, and what to do.")
     instance: str = Field(description="The path that was asked for.")
