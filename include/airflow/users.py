@@ -47,6 +47,4 @@ if __name__ == "__main__":
         password = make_user(name, role_name)
     except ShopstreamError as error:
         sys.exit(str(error))
-    print(
-        f"{name} is {role_name} now; the password stays." if password is None else f"{name} is {role_name}: {password}"
-    )
+    print(f"{name} has the role {role_name} now and keeps the password." if password is None else password)

@@ -12,8 +12,9 @@ from include.settings import Settings
 from tests.support import airflow_home
 from tests.support.airflow import connection_variables
 
-API = "/shopstream/api/v1"
-ROLES = {"vera": "Viewer", "otto": "Op"}
+ROOT = "/shopstream"
+API = f"{ROOT}/api/v1"
+ROLES = {"vera": "Viewer", "otto": "Op", "paul": "Public"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def airflow_server(cluster: Settings) -> Iterator[Server]:
     """Airflow's whole application with the plugin, prepared as ``make up`` prepares it."""
+    from include.platform.environment import settings_environment
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in settings_environment(cluster).items():
+            environment.setenv(name, value)
+        yield from _serve(cluster)
+
+
+def _serve(cluster: Settings) -> Iterator[Server]:
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 

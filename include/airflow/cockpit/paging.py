@@ -9,6 +9,7 @@ from fastapi import Path, Query
 
 from include.airflow.cockpit.database import Row
 from include.airflow.cockpit.models import Model, Page
+from include.airflow.cockpit.models.common import NO_NUL
 
 Item = TypeVar("Item", bound=Model)
 
@@ -18,6 +19,7 @@ END = 2**63 - 1
 Limit = Annotated[int, Query(ge=1, le=200, description="Items on the page, at most.")]
 Before = Annotated[int, Query(ge=1, le=END, description="The `next` of the page before; leave it out for the first.")]
 Number = Annotated[int, Path(ge=1, le=END)]
+Name = Annotated[str, Path(max_length=200, pattern=NO_NUL)]
 
 
 def page(kind: Callable[..., Item], rows: Sequence[Row], key: str, limit: int) -> Page[Item]:

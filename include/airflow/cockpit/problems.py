@@ -92,13 +92,13 @@ def _response(
     problem = Problem(
         type="about:blank" if kind is None else f"urn:shopstream:problem:{kind}",
         title=title,
-        status=status,
+        status=int(status),
         detail=detail,
         instance=request.url.path,
         errors=errors,
     )
     content = problem.model_dump(mode="json", exclude_none=True)
-    return JSONResponse(content, status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
+    return JSONResponse(content, int(status), {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
 def _away(request: Request, detail: str) -> JSONResponse:
@@ -111,12 +111,17 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         ProblemField(
             name=".".join(str(part) for part in one["loc"]),
             message=one["msg"],
-            value=None if one.get("input") is None else str(one["input"])[:_LONGEST_VALUE],
+            value=None if one.get("input") is None else _printable(str(one["input"])[:_LONGEST_VALUE]),
         )
         for one in error.errors()
     ]
     detail = "; ".join(f"{fault.name}: {fault.message}" for fault in faults)
     return _response(request, HTTPStatus.UNPROCESSABLE_ENTITY, f"{detail}.", errors=faults)
+
+
+def _printable(text: str) -> str:
+    """Without halves of characters, which no answer could carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _worded(request: Request, error: HTTPException) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from include.airflow.cockpit.database import Queries, Row
 from include.airflow.cockpit.kept import kept
 from include.airflow.cockpit.models import Trust
-from include.db.views import read_views
+from include.db.views import view_names
 
 _QUERIES = Queries("cockpit_overview", "cockpit_quality")
 # Checks come every few minutes, and a share of an hour moves slowly.
@@ -16,15 +15,9 @@ _KEPT_SECONDS = 5.0
 TREND = 24
 
 
-@cache
-def view_names() -> list[str]:
-    """The materialized views, in the order in which they are refreshed."""
-    return [view.name for view in read_views()]
-
-
 def views() -> list[Row]:
     """Of each view, what readers see and what came of its newest refresh."""
-    return kept.get("views", _KEPT_SECONDS, lambda: _QUERIES.rows("views", names=view_names()))
+    return kept.get("views", _KEPT_SECONDS, lambda: _QUERIES.rows("views", names=list(view_names())))
 
 
 def suites() -> dict[str, list[Row]]:

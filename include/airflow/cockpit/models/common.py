@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Severity = Literal["critical", "warning", "info"]
 Verdict = Literal["passed", "warned", "failed", "broken"]
 Item = TypeVar("Item")
+# What PostgreSQL cannot store.
+NO_NUL = r"^[^\x00]*$"
 
 
 class Model(BaseModel):
@@ -69,4 +71,9 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    reason: str = Field(min_length=3, max_length=1000, description="For the audit trail; read by others.")
+    reason: str = Field(
+        min_length=3,
+        max_length=1000,
+        pattern=NO_NUL,
+        description="For the audit trail; read by others.",
+    )

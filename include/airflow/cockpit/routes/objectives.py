@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from include.airflow.cockpit.answers import answer
 from include.airflow.cockpit.database import Queries, Row
 from include.airflow.cockpit.models import Attainment, Miss, Objective, Page
+from include.airflow.cockpit.models.common import NO_NUL
 from include.airflow.cockpit.paging import END, Before, Limit, page
 
 router = APIRouter(prefix="/objectives", tags=["objectives"])
@@ -28,7 +29,7 @@ def misses(
     request: Request,
     limit: Limit = 50,
     before: Before = END,
-    objective: str | None = None,
+    objective: Annotated[str | None, Query(max_length=200, pattern=NO_NUL)] = None,
     is_open: bool | None = None,
 ) -> Response:
     """Stretches of minutes in which an objective was not met, newest first."""

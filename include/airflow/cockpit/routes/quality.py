@@ -6,12 +6,12 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from include.airflow.cockpit.answers import answer
 from include.airflow.cockpit.database import Queries, Row
 from include.airflow.cockpit.models import CheckResult, Page, QualityRun, QualityRunDetail, Suite, TrendPoint, View
-from include.airflow.cockpit.paging import END, Limit, Number, page
+from include.airflow.cockpit.paging import END, Limit, Name, Number, page
 from include.airflow.cockpit.problems import not_found
 from include.airflow.cockpit.trust import suites, views
 
@@ -45,7 +45,7 @@ def suite_list(request: Request) -> Response:
 @router.get("/quality/suites/{suite}/runs", response_model=Page[QualityRun])
 def suite_runs(
     request: Request,
-    suite: Annotated[str, Path(max_length=200)],
+    suite: Name,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=END, description="The `next` of the page before.")] = None,
 ) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from include.airflow.cockpit.answers import answer
 from include.airflow.cockpit.database import Queries, Row
@@ -22,7 +22,7 @@ from include.airflow.cockpit.models import (
     StreamState,
     Sums,
 )
-from include.airflow.cockpit.paging import END, Before, Limit, page
+from include.airflow.cockpit.paging import END, Before, Limit, Name, page
 from include.airflow.cockpit.problems import not_found
 from include.contract import RULES
 from include.settings import Settings
@@ -89,7 +89,7 @@ def rejects(request: Request, minutes: Annotated[int, Query(ge=1, le=7 * 24 * 60
 def reject_samples(
     request: Request,
     visitor: Seeing,
-    reason: Annotated[str, Path(max_length=100)],
+    reason: Name,
     limit: Limit = 20,
     before: Before = END,
 ) -> Response:
