@@ -439,15 +439,18 @@ def views(now: datetime) -> list[models.View]:
     ]
 
 
+def _attainment(month: date, minutes: int, met: int) -> models.Attainment:
+    return models.Attainment(month=month, minutes=minutes, met=met, attainment=met / minutes)
+
+
 def objectives(now: datetime) -> list[models.Objective]:
     """One objective that is missed now, and three that are met."""
     values = {
-        "freshness_p99_seconds": (7.2, 5.0, False),
-        "backlog_files": (2.0, 500.0, True),
+        "freshness": (7.2, 5.0, False),
+        "backlog": (2.0, 500.0, True),
         "reject_share": (0.0123, 0.05, True),
-        "refresh_age_seconds": (140.0, 900.0, True),
+        "refresh_age": (140.0, 900.0, True),
     }
-    month = now.date().replace(day=1)
     return [
         models.Objective(
             objective=name,
@@ -456,15 +459,8 @@ def objectives(now: datetime) -> list[models.Objective]:
             is_met=is_met,
             minute=now.replace(second=0, microsecond=0),
             missed_since=None if is_met else now - 3 * _MINUTE,
-            this_month=models.Attainment(
-                month=month,
-                minutes=34_000,
-                met=34_000 if is_met else 33_941,
-                attainment=1.0 if is_met else 33_941 / 34_000,
-            ),
-            earlier_months=[
-                models.Attainment(month=date(2026, 10, 1), minutes=44_640, met=44_601, attainment=44_601 / 44_640)
-            ],
+            this_month=_attainment(now.date().replace(day=1), 34_000, 34_000 if is_met else 33_941),
+            earlier_months=[_attainment(date(2026, 10, 1), 44_640, 44_601)],
             recent=[is_met or index not in (12, 13, 57, 58, 59) for index in range(60)],
         )
         for name, (value, bound, is_met) in values.items()
@@ -477,7 +473,7 @@ def misses(now: datetime) -> models.Page[models.Miss]:
         items=[
             models.Miss(
                 miss_id=8,
-                objective="freshness_p99_seconds",
+                objective="freshness",
                 began_at=now - 3 * _MINUTE,
                 ended_at=None,
                 bound=5.0,
@@ -489,7 +485,7 @@ def misses(now: datetime) -> models.Page[models.Miss]:
             ),
             models.Miss(
                 miss_id=7,
-                objective="freshness_p99_seconds",
+                objective="freshness",
                 began_at=now - 48 * _MINUTE,
                 ended_at=now - 46 * _MINUTE,
                 bound=5.0,
@@ -540,30 +536,11 @@ def alerts(now: datetime, *, is_open: bool = True) -> models.Page[models.Alert]:
 
 def alert(now: datetime, one: models.Alert) -> models.AlertDetail:
     """An alert of which one message was sent, and one failed."""
-    delivery = {"occasion": "raised", "due_at": now - 22 * _MINUTE}
-    return models.AlertDetail(
-        **one.model_dump(),
-        deliveries=[
-            models.Delivery(
-                delivery_id=1,
-                channel="alerts_mail",
-                state="sent",
-                attempts=1,
-                sent_at=now - 21 * _MINUTE,
-                last_error=None,
-                **delivery,
-            ),
-            models.Delivery(
-                delivery_id=2,
-                channel="alerts_slack",
-                state="failed",
-                attempts=8,
-                sent_at=None,
-                last_error="HTTP 500",
-                **delivery,
-            ),
-        ],
-    )
+    common = {"occasion": "raised", "due_at": now - 22 * _MINUTE}
+    sent = {"channel": "alerts_mail", "state": "sent", "attempts": 1, "sent_at": now - 21 * _MINUTE, "last_error": None}
+    failed = {"channel": "alerts_slack", "state": "failed", "attempts": 8, "sent_at": None, "last_error": "HTTP 500"}
+    deliveries = [models.Delivery(delivery_id=number, **common, **rest) for number, rest in enumerate((sent, failed))]
+    return models.AlertDetail(**one.model_dump(), deliveries=deliveries)
 
 
 def actions(now: datetime) -> models.Page[models.Action]:

@@ -1,7 +1,7 @@
 """The pages of the cockpit in a real browser with answers of our choice: no server, no network.
 
-The states that a healthy platform does not show (Postgres away, signed out, empty, markup in a name) are seen here; that
-the pages work with the real API is for tests/e2e/test_cockpit.py.
+The states that a healthy platform does not show (Postgres away, signed out, empty, markup in a name) are seen here;
+that the pages work with the real API is for tests/e2e/test_cockpit.py.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ STATIC = Path(cockpit.__file__).parent / "static"
 ORIGIN = "http://shop.localhost"
 MOUNT = f"{ORIGIN}/shopstream/"
 _JSON = TypeAdapter(Any)
+_PATIENCE_MS = 10_000
 
 
 @contextmanager
@@ -45,9 +46,10 @@ class Cockpit:
         self.answers = dict(answers)
         self.faults: dict[str, tuple[int, str, str]] = {}
         self.posts: list[tuple[str, Any, dict[str, str]]] = []
-        self.not_modified = 0
+        self.asked: list[str] = []
         self.strangers: list[str] = []
         self.errors: list[str] = []
+        page.set_default_timeout(_PATIENCE_MS)
         page.route("**/*", self._answer)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda said: self._heard(said.type, said.text))
@@ -60,12 +62,14 @@ class Cockpit:
 
     def _heard(self, kind: str, text: str) -> None:
         # The browser itself writes of each answer that is not good; whether that was meant, the test knows.
-        if kind in ("error", "warning") and "Failed to load resource" not in text:
+        if kind == "error" and "Failed to load resource" not in text:
             self.errors.append(text)
 
     def _answer(self, route: Route, request: Request) -> None:
         url = urlsplit(request.url)
-        if not request.url.startswith(MOUNT):
+        if request.url == f"{ORIGIN}/plugin":
+            route.fulfill(body="<!doctype html><title>As Airflow around a plugin</title>", content_type="text/html")
+        elif not request.url.startswith(MOUNT):
             self.strangers.append(request.url)
             route.abort()
         elif url.path.startswith("/shopstream/api/v1/"):
@@ -77,6 +81,7 @@ class Cockpit:
             route.fulfill(path=STATIC / "index.html", content_type="text/html")
 
     def _api(self, route: Route, request: Request, path: str, query: dict[str, list[str]]) -> None:
+        self.asked.append(path)
         fault = self.faults.get(path) or self.faults.get("*")
         if request.method == "POST":
             self.posts.append((path, request.post_data_json, request.headers))
@@ -91,7 +96,6 @@ class Cockpit:
         body = _JSON.dump_json(answer)
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if request.headers.get("if-none-match") == etag:
-            self.not_modified += 1
             route.fulfill(status=304, headers={"ETag": etag})
             return
         route.fulfill(body=body, content_type="application/json", headers={"ETag": etag})

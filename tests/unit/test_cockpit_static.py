@@ -1,4 +1,4 @@
-"""The files of the cockpit's pages: what they may not contain, that they find each other, and that colours can be read."""
+"""The files of the cockpit's pages: what they may not contain, that they find each other, that colours can be read."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_everything_vendored_says_where_it_comes_from() -> None:
         assert path.name == "README.md" or f"`{path.name}`" in told
 
 
-# Colours ----------------------------------------------------------------------------------------------------------------
+# Colours --------------------------------------------------------------------------------------------------------------
 
 TEXT_CONTRAST = 4.5
 SHAPE_CONTRAST = 3.0

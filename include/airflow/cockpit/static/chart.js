@@ -7,21 +7,22 @@ import { fill, h, svg } from "./dom.js";
 
 export const MARGIN = { top: 10, right: 6, bottom: 20, left: 46 };
 
-/** The smallest of 1, 2, 2.5, 5 times a power of ten that is not below the value. */
-export function roundUp(value) {
-  if (!(value > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999);
+/** The smallest of the steps, times a power of ten, that is not below the value. */
+export function roundUp(value, steps) {
+  if (!(value > 0)) return steps[0];
+  const power = 10 ** Math.max(Math.floor(Math.log10(value)), steps[0] > 1 ? 0 : -Infinity);
+  return steps.map((step) => step * power).find((step) => step >= value * 0.999) ?? steps[0] * power * 10;
 }
 
 /** A chart; one of a kind says what its shapes are (`shapes`, `point`, `say`) and how many values it has (`length`). */
 export class Chart {
   /**
    * @param title what is shown
-   * @param options format(value) for people; height in pixels; empty: what to say without data
+   * @param options format(value) for people, tick(value) for the axis; height in pixels; isWhole: there are no halves;
+   *   empty: what to say without data
    */
-  constructor(title, { format = String, height = 180, empty = "Nothing to show yet." } = {}) {
-    Object.assign(this, { title, format, height, empty, at: null });
+  constructor(title, { format = String, tick = null, height = 180, isWhole = false, empty = "Nothing to show yet." } = {}) {
+    Object.assign(this, { title, format, tick, height, isWhole, empty, at: null });
     this.readout = h("p", { class: "readout", "aria-live": "off" });
     this.drawing = svg("svg", { "aria-hidden": "true" });
     this.legend = h("ul", { class: "legend" });
@@ -58,13 +59,15 @@ export class Chart {
     this.draw();
   }
 
-  /** A frame with its horizontal lines; `top` is the greatest value. Returns the scale of the values. */
-  frame(width, top) {
+  /** A frame with its horizontal lines, for values up to the greatest one. Returns their scale. */
+  frame(width, greatest) {
+    const top = roundUp(greatest, this.isWhole ? [2, 4, 6, 10] : [1, 2, 4, 6, 10]);
+    const tick = this.tick ?? this.format;
     const bottom = this.height - MARGIN.bottom;
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
     const lines = [0, top / 2, top].flatMap((value) => [
       svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-      svg("text", { class: "tick", x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, this.format(value)),
+      svg("text", { class: "tick", x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, value === 0 ? "0" : tick(value)),
     ]);
     return { y, bottom, lines };
   }

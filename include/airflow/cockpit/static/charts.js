@@ -1,10 +1,14 @@
 // The two kinds of charts, as inline SVG: lines over time, and stacked bars.
 
-import { Chart, MARGIN, roundUp } from "./chart.js";
+import { Chart, MARGIN } from "./chart.js";
 import { svg } from "./dom.js";
-import { clockTime, exactTime } from "./format.js";
+import { clockTime } from "./format.js";
 
 const NARROWEST_BAR = 5;
+// Below, the axis tells seconds.
+const FINE_MS = 20 * 60_000;
+
+const isFine = (times) => times.at(-1) - times[0] < FINE_MS;
 
 /** Series over time. `update({ times, series: [{ name, values }], bound })`; times in ms, a value may be null (a gap). */
 export class LineChart extends Chart {
@@ -26,7 +30,7 @@ export class LineChart extends Chart {
     const { times, series, bound } = this.data;
     const x = this.scale;
     const greatest = Math.max(...series.flatMap((one) => one.values.map((value) => value ?? 0)), bound?.value ?? 0);
-    const { y, bottom, lines } = this.frame(width, roundUp(greatest));
+    const { y, bottom, lines } = this.frame(width, greatest);
     const shapes = series.flatMap(({ values }, index) => {
       const path = line(times, values, x, y);
       const area = series.length === 1 && path ? closed(times, values, x, y, bottom) : null;
@@ -64,7 +68,7 @@ export class LineChart extends Chart {
       const text = values[index] === null ? "nothing" : this.format(values[index]);
       return this.names.length > 1 ? `${name} ${text}` : text;
     });
-    return `${clockTime(this.data.times[index])}: ${values.join(", ")}.`;
+    return `${clockTime(this.data.times[index], isFine(this.data.times))}: ${values.join(", ")}.`;
   }
 }
 
@@ -88,7 +92,7 @@ export class StackedBars extends Chart {
   shapes(width) {
     const { bars, step, skipped } = this.layout(width);
     const sum = (parts) => parts.reduce((total, part) => total + part, 0);
-    const { y, lines } = this.frame(width, roundUp(Math.max(...bars.map((bar) => sum(bar.parts)))));
+    const { y, lines } = this.frame(width, Math.max(...bars.map((bar) => sum(bar.parts))));
     const left = (index) => MARGIN.left + index * step;
     const shapes = bars.flatMap((bar, index) => {
       let below = 0;
@@ -105,7 +109,7 @@ export class StackedBars extends Chart {
       svg(
         "text",
         { class: "tick", x: left(index), y: this.height - 4, "text-anchor": index ? "end" : "start" },
-        bars.length > 1 || index === 0 ? clockTime(times[index]) : "",
+        bars.length > 1 || index === 0 ? clockTime(times[index], isFine(times)) : "",
       ),
     );
     if (bars.length > 1) ends[1].setAttribute("x", left(bars.length));
@@ -122,7 +126,7 @@ export class StackedBars extends Chart {
   say(index) {
     const bar = this.data.bars[index];
     const parts = bar.parts.map((part, number) => part > 0 && `${this.names[number]} ${this.format(part)}`).filter(Boolean);
-    return `${bar.label}, ${exactTime(bar.time)}: ${parts.join(", ")}.`;
+    return `${bar.label}, ${clockTime(bar.time, true)}: ${parts.join(", ")}.`;
   }
 }
 
@@ -154,6 +158,6 @@ function timeTicks(times, x, y, width) {
   );
   const anchor = (index) => (index === 0 ? "start" : index === wanted - 1 ? "end" : "middle");
   return picked.map((time, index) =>
-    svg("text", { class: "tick", x: x(time), y, "text-anchor": wanted === 1 ? "end" : anchor(index) }, clockTime(time)),
+    svg("text", { class: "tick", x: x(time), y, "text-anchor": wanted === 1 ? "end" : anchor(index) }, clockTime(time, isFine(times))),
   );
 }

@@ -57,12 +57,12 @@ export function tickTimes(root) {
 export function stamp(trust, { oldAfter = 900 } = {}) {
   const [kind, verdict] = verdictOf(trust.verdict);
   const age = ageSeconds(trust.fresh_at);
-  const isOld = age === null || age > oldAfter;
+  const isOld = age !== null && age > oldAfter;
   return h(
     "ul",
     { class: "stamp", "aria-label": "Trust" },
-    h("li", { class: isOld ? "is-warn" : null }, isOld && icon("warn"), "as of ", trust.fresh_at ? when(trust.fresh_at) : "never"),
-    h("li", {}, trust.reject_share === null ? "nothing read in the last hour" : `${percent(trust.reject_share)} rejected`),
+    h("li", { class: isOld ? "is-warn" : null }, isOld && icon("warn"), trust.fresh_at ? ["as of ", when(trust.fresh_at)] : "no data yet"),
+    h("li", {}, trust.reject_share === null ? "no row read in the last hour" : `${percent(trust.reject_share)} rejected`),
     h(
       "li",
       { class: `is-${kind}`, title: `Last check of ${trust.table_name}: ${exactTime(trust.checked_at)}` },
@@ -80,8 +80,8 @@ export const tile = ({ name, value, unit, course, remark, trust, oldAfter, look 
     { class: `card tile ${look}`, "data-key": name },
     h("h2", {}, name),
     h("p", { class: "value" }, value, unit && h("span", { class: "unit" }, ` ${unit}`)),
-    course ?? null,
     h("div", { class: "remark" }, remark),
+    course && h("div", { class: "course" }, course),
     trust && stamp(trust, { oldAfter }),
   );
 
@@ -107,16 +107,16 @@ export const notice = (kind, title, detail, ...more) =>
   );
 
 /**
- * A table that becomes a list of cards where the screen is narrow.
+ * A table that becomes a list of cards where the screen is narrow, unless it `stays` one.
  * `columns`: `{ name, cell(row), numeric }`; `key(row)` tells rows apart; `nothing`: what to say without rows.
  */
-export function table({ caption, columns, rows, key, nothing }) {
+export function table({ caption, columns, rows, key, nothing, stays = false }) {
   if (rows.length === 0) return empty(nothing);
   const cell = (column, row) =>
     h("td", { class: column.numeric ? "numeric" : null, "data-name": column.name }, column.cell(row));
   return h(
     "table",
-    { "data-key": caption },
+    { class: stays ? "stays" : null, "data-key": caption },
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, columns.map((one) => h("th", { scope: "col", class: one.numeric ? "numeric" : null }, one.name)))),
     h("tbody", {}, rows.map((row) => h("tr", { "data-key": key(row) }, columns.map((column) => cell(column, row))))),

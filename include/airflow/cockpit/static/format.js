@@ -8,6 +8,7 @@ const compact = new Intl.NumberFormat(undefined, { notation: "compact", ...DECIM
 const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 2 });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const fineClock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "short" });
 const currencies = new Map();
 
@@ -120,8 +121,8 @@ export function ago(iso) {
 /** 24 Nov 2026, 23:12:05 UTC+1 */
 export const exactTime = (iso) => (iso ? exact.format(new Date(iso)) : NOTHING);
 
-/** 23:12 */
-export const clockTime = (time) => clock.format(new Date(time));
+/** 23:12, or 23:12:05 where minutes are too coarse. */
+export const clockTime = (time, isFine = false) => (isFine ? fineClock : clock).format(new Date(time));
 
 /** snake_case as words, the first with a capital: "unit_price_invalid" is "Unit price invalid". */
 export const words = (name) => {

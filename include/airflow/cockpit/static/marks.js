@@ -10,7 +10,7 @@ const HEIGHTS = { ok: 6, warn: 11, bad: 18, idle: 3 };
 const mark = (kind, said) =>
   svg(
     "svg",
-    { viewBox: "0 0 9 18", "aria-hidden": "true" },
+    { viewBox: "0 0 9 18", preserveAspectRatio: "none", "aria-hidden": "true" },
     said && svg("title", {}, said),
     svg("rect", { class: `is-${kind}`, x: 1, y: 18 - HEIGHTS[kind], width: 7, height: HEIGHTS[kind], rx: 1.5 }),
   );

@@ -19,7 +19,7 @@ const TABS = [
 ];
 
 /** Keep the card of alerts in `place` up to date; `summarize(badges)` says it in short; `onAction` after each action. */
-export function alerts(place, watch, canAct, summarize, onAction) {
+export function alerts(place, watch, visitor, summarize, onAction) {
   const lists = { open: null, resolved: null };
   const deliveries = new Map(); // by alert_id
   const opened = new Set();
@@ -55,7 +55,7 @@ export function alerts(place, watch, canAct, summarize, onAction) {
         ? empty("Fetching alerts…")
         : shown.length === 0
           ? empty(tab === "open" ? [badge("ok", "No alert is open")] : "No alert is over yet.")
-          : h("div", { class: "rows" }, shown.map((alert) => one(alert, deliveries.get(alert.alert_id), canAct && act, onToggle)));
+          : h("div", { class: "rows" }, shown.map((alert) => one(alert, deliveries.get(alert.alert_id), visitor, act, onToggle)));
     const choose = (value) => {
       tab = value;
       draw();
@@ -79,12 +79,12 @@ export function alerts(place, watch, canAct, summarize, onAction) {
   setInterval(() => document.hidden || fetchDeliveries(), DELIVERIES_EVERY_MS);
 }
 
-function one(alert, deliveries, act, onToggle) {
+function one(alert, deliveries, visitor, act, onToggle) {
   const { alert_id, severity, source, title, owner, occurrences, raised_at, last_raised_at, resolved_at, resolution } = alert;
   const summary = h(
     "div",
     { class: "row" },
-    badge(severityKind(severity), severity),
+    h("span", { class: "state" }, badge(severityKind(severity), severity)),
     h(
       "div",
       { class: "grow" },
@@ -114,24 +114,26 @@ function one(alert, deliveries, act, onToggle) {
       alert.url && link(alert.url, "Where it failed"),
     ),
     messages(deliveries, title),
-    act && !resolved_at && h("div", { class: "buttons" }, offers(alert, act)),
+    visitor.can_act && !resolved_at && h("div", { class: "buttons" }, offers(alert, visitor, act)),
   );
   details.ontoggle = (event) => onToggle(alert_id, event.target.open);
   return details;
 }
 
-const offers = (alert, act) => [
-  button(alert.acknowledged_at ? "Add a note" : "Acknowledge", {
-    symbol: "check",
-    key: "acknowledge",
-    onclick: () =>
-      act(alert, "acknowledge", {
-        title: alert.acknowledged_at ? "Write another note?" : "Acknowledge this alert?",
-        confirm: alert.acknowledged_at ? "Save the note" : "Acknowledge the alert",
-        label: "Note",
-        hint: "What you know, or what you do about it. Others read it.",
-      }),
-  }),
+// Who has acknowledged an alert may write another note; others talk to that person.
+const offers = (alert, visitor, act) => [
+  [null, visitor.name].includes(alert.acknowledged_by) &&
+    button(alert.acknowledged_by ? "Change the note" : "Acknowledge", {
+      symbol: alert.acknowledged_by ? "note" : "check",
+      key: "acknowledge",
+      onclick: () =>
+        act(alert, "acknowledge", {
+          title: alert.acknowledged_by ? "Write another note?" : "Acknowledge this alert?",
+          confirm: alert.acknowledged_by ? "Save the note" : "Acknowledge the alert",
+          label: "Note",
+          hint: "What you know, or what you do about it. Others read it.",
+        }),
+    }),
   button("Resolve", {
     key: "resolve",
     onclick: () =>

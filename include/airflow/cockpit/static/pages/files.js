@@ -1,7 +1,7 @@
 // Every file with the balance of its rows, and how many waited when.
 
 import { get } from "../api.js";
-import { badge, button, card, choice, table, when } from "../components.js";
+import { badge, button, card, choice, icon, table, when } from "../components.js";
 import { fill, h } from "../dom.js";
 import { bytes, count, duration } from "../format.js";
 
@@ -99,7 +99,7 @@ const COLUMNS = [
   { name: "File", cell: (file) => [h("code", {}, file.name), why(file)] },
   { name: "State", cell: (file) => badge(...STATES[file.state]) },
   { name: "Size", numeric: true, cell: (file) => bytes(file.size_bytes) },
-  { name: "Balance of rows", cell: balance },
+  { name: "Read = accepted + duplicate + rejected", cell: balance },
   { name: "Arrived", cell: (file) => when(file.arrived_at) },
   { name: "Took", numeric: true, cell: (file) => (file.settled_at ? duration(span(file)) : "–") },
 ];
@@ -120,8 +120,7 @@ function balance({ state, read, accepted, duplicate, rejected }) {
   const isEven = read === accepted + duplicate + rejected;
   return [
     h("span", {}, `${count(read)} = ${count(accepted)} + ${count(duplicate)} + ${count(rejected)} `),
-    h("span", { class: "quiet small" }, isEven ? "accepted + duplicate + rejected" : ""),
-    !isEven && badge("bad", "does not add up"),
+    isEven ? h("span", { class: "is-ok", title: "It adds up." }, icon("check")) : badge("bad", "does not add up"),
   ];
 }
 

@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { badge, button, card, empty, fold, table, when } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { fill, h } from "../dom.js";
-import { bytes, decimal, duration, percent, plural, words } from "../format.js";
+import { decimal, duration, percent, plural, words } from "../format.js";
 import { minutes, shareBar } from "../marks.js";
 import { alerts } from "./alerts.js";
 
@@ -14,16 +14,11 @@ const EVERY_MS = 5000;
 const MISSES = 50;
 const ACTIONS = 20;
 
-// An objective's name ends with the unit of its value.
-const UNITS = { seconds: duration, share: percent, ratio: percent, files: (value) => plural(value, "file"), bytes };
+const UNITS = { seconds: duration, share: percent, files: (value) => plural(value, "file") };
+const DIRECTIONS = { at_most: "at most", at_least: "at least" };
 
-/** The name of an objective without its unit, and how its values are written. */
-function reading(objective) {
-  const unit = objective.slice(objective.lastIndexOf("_") + 1);
-  return UNITS[unit]
-    ? { name: words(objective.slice(0, -unit.length - 1)), write: UNITS[unit] }
-    : { name: words(objective), write: decimal };
-}
+/** How the values of an objective, or of one of its misses, are written. */
+const writer = ({ unit }) => UNITS[unit] ?? decimal;
 
 export async function start({ main, me, watch }) {
   const lead = h("div", { class: "lead", role: "status" }, h("h1", {}, title));
@@ -33,14 +28,14 @@ export async function start({ main, me, watch }) {
   const actions = h("div");
   main.append(lead, alarms, objectives, misses, actions);
 
-  const { can_act } = await me;
+  const visitor = await me;
   const said = { objectives: null, alerts: null };
   const summarize = (part, badges) => {
     said[part] = badges;
     fill(lead, h("h1", {}, title), said.alerts, said.objectives);
   };
 
-  alerts(alarms, watch, can_act, (badges) => summarize("alerts", badges), () => log.now());
+  alerts(alarms, watch, visitor, (badges) => summarize("alerts", badges), () => log.now());
   watch("objectives", EVERY_MS, (data) => {
     const missed = data.filter((one) => !one.is_met).length;
     const met = data.length > 0 && badge("ok", `${plural(data.length, "objective")} met`);
@@ -49,7 +44,7 @@ export async function start({ main, me, watch }) {
   });
   const kept = watch(`objectives/misses?limit=${MISSES}`, EVERY_MS, ({ items }) => {
     const refresh = () => Promise.all([kept.now(), log.now()]);
-    fill(misses, missed(items, can_act, refresh));
+    fill(misses, missed(items, visitor.can_act, refresh));
   });
   const log = watch(`actions?limit=${ACTIONS}`, EVERY_MS, ({ items }) => fill(actions, trail(items)));
 }
@@ -59,26 +54,33 @@ function board(objectives) {
   return h("div", { class: "tiles" }, objectives.map(objective));
 }
 
-function objective({ objective: id, value, bound, is_met, minute, missed_since, this_month, earlier_months, recent }) {
-  const { name, write } = reading(id);
+function objective(one) {
+  const { objective: id, title: promise, measures, value, bound, direction, is_met, minute, missed_since } = one;
+  const { this_month, earlier_months, recent, target = null } = one;
+  const write = writer(one);
   const lost = this_month.minutes - this_month.met;
   const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric", timeZone: "UTC" });
+  const isBelow = target !== null && this_month.attainment !== null && this_month.attainment < target;
   return h(
     "section",
     { class: "card tile", "data-key": id },
-    h("h2", {}, name),
-    h("p", { class: "value" }, value === null ? "–" : write(value), h("span", { class: "unit" }, ` of ${write(bound)}`)),
+    h("h2", { title: measures }, words(id)),
+    h("p", { class: "value" }, value === null ? "–" : write(value), h("span", { class: "unit" }, ` ${DIRECTIONS[direction] ?? "bound"} ${write(bound)}`)),
+    h("p", { class: "remark" }, promise),
     h(
       "p",
-      { class: "remark" },
+      { class: "remark row" },
       is_met ? badge("ok", value === null ? "nothing to measure" : "met") : badge("bad", "missed"),
-      missed_since && [" since ", when(missed_since)],
-      " in the minute of ",
-      when(minute),
+      h("span", {}, missed_since ? ["since ", when(missed_since)] : when(minute)),
     ),
-    h("div", { class: "measure" }, "This month", h("strong", {}, percent(this_month.attainment)), shareBar(this_month.attainment ?? 0, lost ? "is-warn" : "is-ok")),
-    h("p", { class: "small quiet" }, lost ? `${duration(lost * 60)} missed of ${duration(this_month.minutes * 60)}` : "no minute missed"),
-    h("div", {}, minutes(recent)),
+    h("div", { class: "measure" }, "This month", h("strong", {}, percent(this_month.attainment)), shareBar(this_month.attainment ?? 0, isBelow ? "is-bad" : "is-ok")),
+    h(
+      "p",
+      { class: "small quiet" },
+      target !== null && [isBelow ? badge("bad", `below the target of ${percent(target)}`) : `target ${percent(target)}`, "; "],
+      lost ? `${duration(lost * 60)} missed of ${duration(this_month.minutes * 60)}` : "no minute missed",
+    ),
+    h("div", { class: "course" }, minutes(recent)),
     h("p", { class: "small quiet" }, `the last ${plural(recent.length, "minute")}`),
     earlier_months.length > 0 &&
       fold(
@@ -99,11 +101,11 @@ function missed(misses, canAct, refresh) {
     return canAct ? button("Acknowledge", { onclick: () => acknowledge(miss, refresh) }) : "nobody yet";
   };
   const columns = [
-    { name: "Objective", cell: (miss) => h("strong", {}, reading(miss.objective).name) },
+    { name: "Objective", cell: (miss) => h("strong", {}, words(miss.objective)) },
     { name: "Began", cell: (miss) => when(miss.began_at) },
     { name: "Lasted", cell: lasted },
-    { name: "Worst", numeric: true, cell: (miss) => reading(miss.objective).write(miss.worst_value) },
-    { name: "Bound", numeric: true, cell: (miss) => reading(miss.objective).write(miss.bound) },
+    { name: "Worst", numeric: true, cell: (miss) => writer(miss)(miss.worst_value) },
+    { name: "Bound", numeric: true, cell: (miss) => writer(miss)(miss.bound) },
     { name: "Cause", cell: (miss) => miss.cause ?? h("span", { class: "quiet" }, "not known") },
     { name: "Acknowledged", cell: seen },
   ];
@@ -113,7 +115,7 @@ function missed(misses, canAct, refresh) {
 const acknowledge = (miss, refresh) =>
   confirmAction({
     title: "Acknowledge this miss?",
-    explain: `${reading(miss.objective).name}, began ${new Date(miss.began_at).toLocaleString()}. It says that you have seen it and what you know of it.`,
+    explain: `${words(miss.objective)}, began ${new Date(miss.began_at).toLocaleString()}. It says that you have seen it and what you know of it.`,
     confirm: "Acknowledge the miss",
     label: "Note",
     act: (reason) => post(`objectives/misses/${miss.miss_id}/acknowledge`, { reason }),

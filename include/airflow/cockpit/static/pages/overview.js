@@ -17,9 +17,8 @@ const CURRENCY_KEY = "shopstream.currency";
 export function start({ main, watch }) {
   const lead = h("div", { class: "lead", role: "status" }, h("h1", {}, title));
   const tiles = h("div", { class: "tiles" });
-  const revenue = new LineChart("Revenue by the minute, last hour", { empty: "No purchases in the last hour." });
+  const revenue = new LineChart("Revenue by the minute, last hour", { tick: short, empty: "No purchases in the last hour." });
   const events = new LineChart("Events by the minute, last hour", { format: short, empty: "No events in the last hour." });
-  const currencies = h("div");
   const lists = h("div", { class: "grid" });
   main.append(
     lead,
@@ -27,7 +26,7 @@ export function start({ main, watch }) {
     h(
       "div",
       { class: "grid" },
-      h("section", { class: "card half" }, currencies, revenue.element),
+      h("section", { class: "card half" }, revenue.element),
       h("section", { class: "card half" }, events.element),
     ),
     lists,
@@ -45,15 +44,15 @@ export function start({ main, watch }) {
     const codes = currenciesOf(overview);
     const saved = sessionStorage.getItem(CURRENCY_KEY);
     const currency = codes.includes(saved) ? saved : codes[0];
-    fill(lead, h("h1", {}, title), attention(overview.attention));
+    const switcher = codes.length > 1 && choice("Currency", codes.map((code) => [code, code]), currency, choose);
+    fill(lead, h("h1", {}, title), attention(overview), switcher && h("div", { class: "side" }, switcher));
     fill(tiles, numbers(overview, currency));
-    fill(currencies, codes.length > 1 && choice("Currency", codes.map((code) => [code, code]), currency, choose));
 
     // The minute that is not over would look like a fall.
     const minutes = series.minutes.slice(0, -1);
     const times = minutes.map((one) => Date.parse(one.minute));
     const isQuiet = minutes.every((one) => one.events === 0);
-    revenue.format = (value) => (value >= 10_000 ? short(value) : money(value, currency));
+    revenue.format = (value) => money(value, currency);
     revenue.update({
       times: isQuiet || !currency ? [] : times,
       series: [{ name: "Revenue", values: minutes.map((one) => Number(one.revenue[currency] ?? 0)) }],
@@ -71,7 +70,7 @@ function currenciesOf({ revenue, top_products }) {
   return [...new Set([...today, ...top_products.items.map((one) => one.currency)])];
 }
 
-function attention({ open_alerts, unacknowledged_alerts, held_views, failing_suites, missed_objectives }) {
+function attention({ attention: { open_alerts, unacknowledged_alerts, held_views, failing_suites, missed_objectives }, throughput }) {
   const open = open_alerts.critical + open_alerts.warning + open_alerts.info;
   const flag = (page, kind, text) => h("a", { href: page, class: "plain", "data-key": page + text }, badge(kind, text));
   const flags = [
@@ -81,6 +80,7 @@ function attention({ open_alerts, unacknowledged_alerts, held_views, failing_sui
     failing_suites > 0 && flag("quality", "bad", `${plural(failing_suites, "suite")} failing`),
     held_views > 0 && flag("quality", "warn", `${plural(held_views, "view")} held back`),
   ].filter(Boolean);
+  if (flags.length === 0 && !throughput.trust.fresh_at) return badge("idle", "Waiting for the first event");
   if (flags.length === 0) return badge("ok", open ? "Nothing needs you but notes" : "All is well: nothing needs you");
   const seen = open > 0 && unacknowledged_alerts === 0;
   return [...flags, seen && h("span", { class: "quiet small" }, "all alerts are acknowledged")];
@@ -156,7 +156,7 @@ function products({ items, trust }, currency) {
   return card(
     caption,
     { look: "half", key: "products" },
-    table({ caption, columns, rows, key: (one) => one.product_id, nothing: "No product has been sold yet." }),
+    table({ caption, columns, rows, stays: true, key: (one) => one.product_id, nothing: "No product has been sold yet." }),
     stamp(trust, { oldAfter: LATE_VIEW_SECONDS }),
   );
 }
@@ -169,7 +169,7 @@ function categories({ items, trust }, currency) {
   const most = Math.max(...rows.map((one) => Number(one.revenue)), 0) || 1;
   return card(
     `Categories today${currency ? ` in ${currency}` : ""}`,
-    { look: "third", key: "categories" },
+    { look: "quarter", key: "categories" },
     rows.length === 0
       ? empty("Nothing has been sold yet today.")
       : rows.map((one) => measure(one.category, money(Number(one.revenue), one.currency), Number(one.revenue) / most)),
@@ -187,7 +187,7 @@ function funnel(conversion) {
   const share = (sessions) => sessions / (conversion.view_sessions || 1);
   return card(
     "How far sessions came",
-    { look: "third", key: "funnel", side: conversion.day },
+    { look: "quarter", key: "funnel", side: conversion.day },
     conversion.day === null
       ? empty("No session yet.")
       : stages.map(([name, sessions]) => measure(name, `${count(sessions)} · ${percent(share(sessions))}`, share(sessions), "series-2")),

@@ -79,7 +79,7 @@ function suite({ suite: name, last, trend: points }, detail, onToggle) {
   const summary = h(
     "div",
     { class: "row" },
-    badge(...verdictOf(last.verdict)),
+    h("span", { class: "state is-wide" }, badge(...verdictOf(last.verdict))),
     h(
       "div",
       { class: "grow" },
@@ -130,13 +130,15 @@ function failure(result) {
   const { result_id, severity, observed, expected, sample, error } = result;
   return h(
     "div",
-    { "data-key": result_id },
+    { class: "stack", "data-key": result_id },
     h("div", { class: "row" }, badge(severityKind(severity), severity), h("strong", { class: "grow" }, nameOf(result))),
     error && h("pre", {}, error),
     h("p", { class: "small" }, h("span", { class: "quiet" }, "observed "), observed ?? "nothing", h("span", { class: "quiet" }, "; expected "), expected ?? "–"),
-    hasSample(sample) && h("pre", {}, `for example ${(Array.isArray(sample) ? sample : [sample]).map((one) => JSON.stringify(one)).join("\n")}`),
+    hasSample(sample) && [h("p", { class: "small quiet" }, "for example"), h("pre", {}, lines(sample))],
   );
 }
+
+const lines = (sample) => (Array.isArray(sample) ? sample : [sample]).map((one) => JSON.stringify(one)).join("\n");
 
 const hasSample = (sample) => sample !== null && sample !== undefined && !(Array.isArray(sample) && sample.length === 0);
 

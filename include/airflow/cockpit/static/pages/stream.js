@@ -38,7 +38,7 @@ const STAGES = {
 };
 
 // What makes sense beside what is wished now.
-const OFFERS = { run: ["pause", "drain"], drain: ["resume", "pause"], stop: ["resume", "drain"] };
+const OFFERS = { run: ["pause", "drain"], drain: ["resume", "pause"], stop: ["resume"] };
 
 const ACTIONS = {
   pause: {
@@ -66,13 +66,13 @@ const ACTIONS = {
 
 export async function start({ main, me, watch }) {
   const lead = h("div", { class: "lead" }, h("h1", {}, title));
-  const state = h("div");
+  const state = h("div", { class: "column" });
   const durations = new StackedBars("Time per batch, by stage", {
     format: (ms) => duration(ms / 1000),
     empty: "No batch has been committed yet.",
   });
   const lag = new LineChart("Lag of each batch: arrival to commit", { format: duration, empty: "No batch yet." });
-  const backlog = new LineChart("Files that wait", { format: short, empty: "No file has been delivered yet." });
+  const backlog = new LineChart("Files that wait", { format: short, isWhole: true, empty: "No file has been delivered yet." });
   const rejected = h("div");
   const delivered = h("div");
   const runs = h("div");
@@ -128,13 +128,12 @@ function trouble({ state, wish, wished_at, wished_by, intake_paused_because, run
     return notice("bad", "No driver gives a sign of life", run?.error ?? "Airflow starts it again by itself: see the DAG stream_events.");
   if (state === "intake_paused") return notice("warn", "No files are taken in", intake_paused_because);
   if (wish === "run") return null;
-  const wished = wish === "stop" ? "Somebody paused the stream" : "Somebody drains the stream";
-  return notice("info", wished, h("span", {}, `${wished_by ?? "unknown"}, `, when(wished_at), ". Files that arrive wait until it is resumed."));
+  const wished = `${wished_by ?? "Somebody"} ${wish === "stop" ? "paused" : "drained"} the stream`;
+  return notice("info", wished, h("span", {}, when(wished_at), ". Files that arrive from now on wait until it is resumed."));
 }
 
 function condition(now) {
   const { run, last_minute: rows } = now;
-  const isIdle = rows.read === 0;
   return card(
     "Now",
     {},
@@ -148,13 +147,15 @@ function condition(now) {
       ["Newest event", when(now.newest_event_at)],
       ["Waiting", now.backlog_files ? `${plural(now.backlog_files, "file")}, ${bytes(now.backlog_bytes)}` : "no file"],
       now.oldest_waiting_since && ["Oldest of them", when(now.oldest_waiting_since)],
-      [
-        "Last minute",
-        isIdle
-          ? "no row"
-          : `${plural(rows.read, "row")} = ${count(rows.accepted)} accepted + ${count(rows.duplicate)} duplicate + ${count(rows.rejected)} rejected`,
-      ],
     ]),
+    h(
+      "p",
+      { class: "sum" },
+      h("span", { class: "quiet" }, "Last minute: "),
+      rows.read === 0
+        ? "no row"
+        : `${plural(rows.read, "row")} read = ${count(rows.accepted)} accepted + ${count(rows.duplicate)} duplicate + ${count(rows.rejected)} rejected`,
+    ),
   );
 }
 
