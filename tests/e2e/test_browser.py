@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from include.db import transaction
+from tests.support.airflow_ui import log_in
 from tests.support.browser import launch
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
@@ -34,11 +35,7 @@ def page(platform: Platform) -> Iterator[Page]:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PAGE_MS)
-        page.goto(platform.url)
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", platform.password)
-        page.click("[type=submit]")
-        page.wait_for_url(f"{platform.url}/")
+        log_in(page, platform.url, "admin", platform.password)
         yield page
         browser.close()
 

@@ -30,7 +30,7 @@ export class Chart {
     this.element = h(
       "figure",
       { class: "chart" },
-      h("figcaption", {}, h("h3", {}, title), this.readout),
+      h("figcaption", {}, h("h2", {}, title), this.readout),
       this.plot,
       this.legend,
     );
@@ -66,7 +66,7 @@ export class Chart {
     const bottom = this.height - MARGIN.bottom;
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
     const lines = [0, top / 2, top].flatMap((value) => [
-      svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
+      svg("line", { class: "rule", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
       svg("text", { class: "tick", x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, value === 0 ? "0" : tick(value)),
     ]);
     return { y, bottom, lines };
