@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export user clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ dsn: install ## Print the libpq connection string (make -s dsn); ROLE=analyst fo
 export: install ## Write a table or view as CSV that is safe in a spreadsheet: TABLE=mart_daily_kpis; ROLE=owner.
 	@test -n "$(TABLE)" || { echo "Name the table: make export TABLE=mart_daily_kpis > file.csv" >&2; exit 2; }
 	@$(PLATFORM) export "$(TABLE)" $(if $(ROLE),--role $(ROLE))
+
+user: install ## Make a user of the UI and the API: NAME=anna; ROLE=Viewer looks, Op acts, Admin may all.
+	@test -n "$(NAME)" || { echo "Name the user: make user NAME=anna ROLE=Viewer" >&2; exit 2; }
+	@$(PLATFORM) user "$(NAME)" $(if $(ROLE),--role $(ROLE))
 
 load: install ## Load your own files and show their balance: FILES='a.csv b.csv.gz'.
 	@test -n "$(FILES)" || { echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2; }
@@ -69,6 +73,7 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) pytest tests/postgres
 	@$(RUN) pytest tests/spark
 	@$(RUN) pytest tests/dags
+	@$(RUN) pytest tests/cockpit
 	@$(RUN) pytest tests/e2e
 
 soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.

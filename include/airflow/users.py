@@ -1,11 +1,11 @@
 """Make a user of the Airflow UI and the API: ``python -m include.airflow.users NAME ROLE``, in Airflow's environment.
 
-The password is made at random and printed once; the user changes it in the UI. A user who exists is given the role, and
-keeps the password.
+Its last line is JSON with the password, made at random. A user who exists is given the role, and keeps the password.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 
@@ -42,9 +42,7 @@ def make_user(name: str, role_name: str) -> str | None:
 
 
 if __name__ == "__main__":
-    _, name, role_name = sys.argv
     try:
-        password = make_user(name, role_name)
+        print(json.dumps({"password": make_user(*sys.argv[1:])}))
     except ShopstreamError as error:
         sys.exit(str(error))
-    print(f"{name} has the role {role_name} now and keeps the password." if password is None else password)
