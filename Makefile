@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export user clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export user clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs screenshots lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ docs: install ## Render the generated parts of the docs: data dictionary, settin
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
+
+screenshots: install ## Take the pictures of docs/cockpit.md from the running platform.
+	@$(RUN) tests.screenshots
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \

@@ -108,12 +108,12 @@ export const notice = (kind, title, detail, ...more) =>
 
 /**
  * A table that becomes a list of cards where the screen is narrow, unless it `stays` one.
- * `columns`: `{ name, cell(row), numeric }`; `key(row)` tells rows apart; `nothing`: what to say without rows.
+ * `columns`: `{ name, label, cell(row), numeric }`, the label being its name on a card; `key(row)` tells rows apart; `nothing`: what to say without rows.
  */
 export function table({ caption, columns, rows, key, nothing, stays = false }) {
   if (rows.length === 0) return empty(nothing);
   const cell = (column, row) =>
-    h("td", { class: column.numeric ? "numeric" : null, "data-name": column.name }, column.cell(row));
+    h("td", { class: column.numeric ? "numeric" : null, "data-name": column.label ?? column.name }, column.cell(row));
   return h(
     "table",
     { class: stays ? "stays" : null, "data-key": caption },

@@ -99,7 +99,7 @@ const COLUMNS = [
   { name: "File", cell: (file) => [h("code", {}, file.name), why(file)] },
   { name: "State", cell: (file) => badge(...STATES[file.state]) },
   { name: "Size", numeric: true, cell: (file) => bytes(file.size_bytes) },
-  { name: "Read = accepted + duplicate + rejected", cell: balance },
+  { name: "Read = accepted + duplicate + rejected", label: "Balance of rows", cell: balance },
   { name: "Arrived", cell: (file) => when(file.arrived_at) },
   { name: "Took", numeric: true, cell: (file) => (file.settled_at ? duration(span(file)) : "–") },
 ];

@@ -113,7 +113,7 @@ function results(detail) {
   const passed = detail.results.filter((one) => one.is_success);
   return h(
     "div",
-    { "data-key": "results" },
+    { class: "stack", "data-key": "results" },
     h("div", { class: "rows" }, failed.map(failure)),
     passed.length > 0 &&
       fold(
