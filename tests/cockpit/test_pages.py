@@ -13,7 +13,7 @@ from tests.cockpit.conftest import API, ROOT, Server
 @pytest.fixture
 def docs(cluster: Settings) -> Path:
     """The Data Docs of the server, with a page, beside a secret."""
-    folder = cluster.data_docs_dir
+    folder = cluster.quality_docs_dir
     (folder / "events").mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text("<p>the index")
     (folder / "events" / "run 7.html").write_text("<p>a run")

@@ -53,8 +53,8 @@ LONG = {
 }
 # Three and a half days at a batch each 15 s.
 BATCHES = 20_000
-# The rollups of a whole day (5 types, 5 categories, 3 currencies), the most that any of them reads, and the rejects that
-# an answer looks at, on the three steps of its plan.
+# The rollups of a whole day (5 types, 5 categories, 3 currencies), the most that any of them reads, and the rejects
+# that an answer looks at, on the three steps of its plan.
 MOST_ROWS = 75 * 1440 + 3 * 20_000
 
 

@@ -70,7 +70,7 @@ class Files(StaticFiles):
 def serve_pages(app: FastAPI) -> None:
     """Add the pages and files to the application."""
     app.mount("/static", Files(directory=_STATIC), name="static")
-    app.mount(_DOCS, Files(directory=Settings.from_env().data_docs_dir, check_dir=False, html=True), name="docs")
+    app.mount(_DOCS, Files(directory=Settings.from_env().quality_docs_dir, check_dir=False, html=True), name="docs")
     app.include_router(router)
 
 

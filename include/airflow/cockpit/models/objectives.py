@@ -26,6 +26,7 @@ class Objective(Model):
     title: str | None = Field(None, description="What is promised; null for an objective that is promised no more.")
     unit: str | None = Field(None, description="Of value and bound: seconds, files or share.")
     direction: Literal["at_most", "at_least"] | None = Field(None, description="How the bound bounds.")
+    measures: str | None = Field(None, description="What the value is.")
     target: float | None = Field(None, description="The attainment that a month should have.")
     value: float | None = Field(description="At `minute`; null when there was nothing to measure.")
     bound: float
@@ -42,6 +43,7 @@ class Miss(Model):
 
     miss_id: int
     objective: str
+    unit: str | None = Field(None, description="Of bound and worst_value: seconds, files or share.")
     began_at: datetime
     ended_at: datetime | None
     bound: float
