@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ READS = {
 }
 PARAMETERS = {
     "query": "events",
+    "since": datetime.now(UTC) - timedelta(days=1),
+    "until": datetime.now(UTC),
     "limit": 51,
     "before": 2**63 - 1,
     "state": "quarantined",

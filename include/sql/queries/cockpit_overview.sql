@@ -41,23 +41,18 @@ LEFT JOIN (
 ) AS sums USING (minute)
 ORDER BY minutes.minute;
 
--- name: today
--- The UTC day so far, by type, category and currency; one row with NULLs for a day without events.
-SELECT days.day, sums.event_type, sums.category, sums.currency, sums.events, sums.quantity, sums.amount
-FROM (VALUES ((statement_timestamp() AT TIME ZONE 'UTC')::date)) AS days (day)
-LEFT JOIN (
-    SELECT
-        event_type,
-        category,
-        currency,
-        sum(events)::bigint AS events,
-        sum(quantity)::bigint AS quantity,
-        sum(amount) AS amount
-    FROM shop.rollup_minute
-    WHERE minute >= date_trunc('day', statement_timestamp(), 'UTC')
-        AND minute < date_trunc('day', statement_timestamp(), 'UTC') + interval '1 day'
-    GROUP BY event_type, category, currency
-) AS sums ON true;
+-- name: sums
+-- By type, category and currency, over a span of event time.
+SELECT
+    event_type,
+    category,
+    currency,
+    sum(events)::bigint AS events,
+    sum(quantity)::bigint AS quantity,
+    sum(amount) AS amount
+FROM shop.rollup_minute
+WHERE minute >= %(since)s AND minute < %(until)s
+GROUP BY event_type, category, currency;
 
 -- name: conversion
 -- The newest day that is published; no row before the first.

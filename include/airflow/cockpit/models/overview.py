@@ -14,7 +14,9 @@ class Trust(Model):
     """How far the numbers of a group can be trusted."""
 
     table_name: str = Field(description="The table or view of schema shop that they come from.")
-    fresh_at: datetime | None = Field(description="Commit of the newest batch that they contain.")
+    fresh_at: datetime | None = Field(
+        description="Commit of the newest batch that they contain; events over an hour late may take a minute more."
+    )
     reject_share: float | None = Field(description="Of the rows read in the last 60 minutes, how many were rejected.")
     verdict: Verdict | None = Field(description="Of the last check of the table; null when it was never checked.")
     checked_at: datetime | None

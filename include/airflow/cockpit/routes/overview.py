@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,14 +28,17 @@ from include.airflow.cockpit.models import (
     TopProducts,
 )
 from include.airflow.cockpit.trust import suites, trust_of, views
+from include.contract.rules import LATE_AFTER_MINUTES
 from include.stream.status import QUERY_NAME
 
 router = APIRouter(tags=["overview"])
 
 _QUERIES = Queries("cockpit_overview")
 _PURCHASE = "purchase"
-# A day has up to a hundred thousand rollups: adding them up each second would be felt.
-_DAY_KEPT_SECONDS = 5.0
+# A day has up to a hundred thousand rollups: adding them up each second would be felt. Only events that are late can
+# change those of before the last hour, and these may take a minute to be seen.
+_EARLIER_KEPT_SECONDS = 60.0
+_LATE_AFTER = timedelta(minutes=LATE_AFTER_MINUTES)
 _VIEWS_KEPT_SECONDS = 15.0
 _NO_SESSIONS = dict.fromkeys(
     ("sessions", "view_sessions", "cart_sessions", "order_sessions", "purchase_sessions"), 0
@@ -49,17 +53,29 @@ def overview(request: Request) -> Response:
 
 def _overview() -> Overview:
     series = _QUERIES.rows("series")
-    today = kept.get("today", _DAY_KEPT_SECONDS, lambda: _QUERIES.rows("today"))
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    day, today = midnight.date(), _today(midnight)
     return Overview(
         attention=_attention(),
         throughput=_throughput(),
-        revenue=_revenue(today, series),
+        revenue=_revenue(day, today, series),
         series=Series(minutes=_minutes(series), trust=trust_of("rollup_minute")),
-        activity=_activity(today),
+        activity=_activity(day, today),
         conversion=kept.get("conversion", _VIEWS_KEPT_SECONDS, _conversion),
         top_products=kept.get("top_products", _VIEWS_KEPT_SECONDS, _top_products),
-        top_categories=_top_categories(today),
+        top_categories=_top_categories(day, today),
     )
+
+
+def _today(midnight: datetime) -> list[Row]:
+    """Sums of the day so far, in two parts: those that only late events change, and those of about the last hour."""
+
+    def read() -> tuple[datetime, list[Row]]:
+        until = max(midnight, (datetime.now(UTC) - _LATE_AFTER).replace(second=0, microsecond=0))
+        return until, _QUERIES.rows("sums", since=midnight, until=until) if until > midnight else []
+
+    until, earlier = kept.get(("earlier", midnight), _EARLIER_KEPT_SECONDS, read)
+    return earlier + _QUERIES.rows("sums", since=until, until=midnight + timedelta(days=1))
 
 
 def _attention() -> Attention:
@@ -86,12 +102,12 @@ def _throughput() -> Throughput:
     )
 
 
-def _revenue(today: list[Row], series: list[Row]) -> Revenue:
+def _revenue(day: date, today: list[Row], series: list[Row]) -> Revenue:
     last_hour = _sums(series, ("currency",), "amount")
     of_day = {key: _sums(today, ("currency",), key) for key in ("amount", "events", "quantity")}
     currencies = sorted({*of_day["amount"], *last_hour})
     return Revenue(
-        day=today[0]["day"],
+        day=day,
         currencies=[
             CurrencyRevenue(
                 currency=currency,
@@ -122,10 +138,10 @@ def _minutes(series: list[Row]) -> list[Minute]:
     ]
 
 
-def _activity(today: list[Row]) -> Activity:
+def _activity(day: date, today: list[Row]) -> Activity:
     counts = {kind: count for (kind,), count in _sums(today, ("event_type",), "events", event_type=None).items()}
     return Activity(
-        day=today[0]["day"],
+        day=day,
         events=sum(counts.values()),
         views=counts.get("view", 0),
         wishlist_adds=counts.get("add_to_wishlist", 0),
@@ -145,7 +161,7 @@ def _top_products() -> TopProducts:
     return TopProducts(items=items, trust=trust_of("mart_product_performance"))
 
 
-def _top_categories(today: list[Row]) -> TopCategories:
+def _top_categories(day: date, today: list[Row]) -> TopCategories:
     grain = ("category", "currency")
     sums = {key: _sums(today, grain, key) for key in ("amount", "quantity", "events")}
     views_of = _sums(today, grain, "events", event_type="view")
@@ -161,7 +177,7 @@ def _top_categories(today: list[Row]) -> TopCategories:
         for category, currency in {*sums["amount"], *views_of}
     ]
     items.sort(key=lambda one: (one.currency, -one.revenue, one.category))
-    return TopCategories(day=today[0]["day"], items=items, trust=trust_of("rollup_minute"))
+    return TopCategories(day=day, items=items, trust=trust_of("rollup_minute"))
 
 
 def _sums(
@@ -170,7 +186,7 @@ def _sums(
     """A column added up by others, over the events of one type, or of all."""
     sums: dict[tuple[Any, ...], Any] = {}
     for row in rows:
-        # A span without events has a row without values.
+        # A minute without events has a row without values.
         if row["event_type"] is not None and event_type in (None, row["event_type"]):
             group = tuple(row[column] for column in grain)
             sums[group] = sums.get(group, 0) + row[key]
