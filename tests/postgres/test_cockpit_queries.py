@@ -40,7 +40,7 @@ PARAMETERS = {
     "suite": "events",
     "quality_run_id": 3,
     "objective": None,
-    "is_open": None,
+    "is_open": False,
     "severity": None,
     "alert_id": 3,
     "miss_id": 3,

@@ -46,8 +46,7 @@ CROSS JOIN LATERAL (
 ORDER BY newest.is_met, newest.objective;
 
 -- name: misses
-SELECT
-    miss_id, objective, began_at, ended_at, bound, worst_value, cause, acknowledged_at, acknowledged_by, note
+SELECT *
 FROM shop.objective_misses
 WHERE miss_id < %(before)s
     AND (%(objective)s::text IS NULL OR objective = %(objective)s)
@@ -56,39 +55,19 @@ ORDER BY miss_id DESC
 LIMIT %(limit)s;
 
 -- name: miss
-SELECT
-    miss_id, objective, began_at, ended_at, bound, worst_value, cause, acknowledged_at, acknowledged_by, note
-FROM shop.objective_misses
-WHERE miss_id = %(miss_id)s;
+SELECT * FROM shop.objective_misses WHERE miss_id = %(miss_id)s;
 
--- name: alerts_open
-SELECT
-    alert_id, key, severity, source, title, detail, owner, run_id, url, runbook_url, occurrences, raised_at,
-    last_raised_at, resolved_at, resolution, acknowledged_at, acknowledged_by, note
+-- name: alerts
+SELECT *
 FROM shop.alerts
-WHERE resolved_at IS NULL
-    AND alert_id < %(before)s
-    AND (%(severity)s::text IS NULL OR severity = %(severity)s)
-ORDER BY alert_id DESC
-LIMIT %(limit)s;
-
--- name: alerts_resolved
-SELECT
-    alert_id, key, severity, source, title, detail, owner, run_id, url, runbook_url, occurrences, raised_at,
-    last_raised_at, resolved_at, resolution, acknowledged_at, acknowledged_by, note
-FROM shop.alerts
-WHERE resolved_at IS NOT NULL
+WHERE (resolved_at IS NULL) = %(is_open)s
     AND alert_id < %(before)s
     AND (%(severity)s::text IS NULL OR severity = %(severity)s)
 ORDER BY alert_id DESC
 LIMIT %(limit)s;
 
 -- name: alert
-SELECT
-    alert_id, key, severity, source, title, detail, owner, run_id, url, runbook_url, occurrences, raised_at,
-    last_raised_at, resolved_at, resolution, acknowledged_at, acknowledged_by, note
-FROM shop.alerts
-WHERE alert_id = %(alert_id)s;
+SELECT * FROM shop.alerts WHERE alert_id = %(alert_id)s;
 
 -- name: deliveries
 SELECT delivery_id, channel, occasion, state, attempts, due_at, sent_at, last_error

@@ -12,7 +12,6 @@ SELECT
         WHERE max_event_time IS NOT NULL
         ORDER BY batch_id DESC LIMIT 1
     ) AS newest_event_at,
-    (SELECT count(*) FROM shop.files WHERE state = 'admitted') AS admitted_files,
     coalesce((SELECT backlog_files FROM shop.runs WHERE query = %(query)s ORDER BY epoch DESC LIMIT 1), 0) AS backlog_files
 FROM (SELECT read, accepted, rejected, committed_at FROM shop.batches ORDER BY batch_id DESC LIMIT 2000) AS recent
 WHERE recent.committed_at > statement_timestamp() - interval '60 seconds';

@@ -48,7 +48,7 @@ CROSS JOIN LATERAL (
 ) AS recent;
 
 -- name: runs
-SELECT epoch, mode, host, pid, ui_url, log_path, started_at, heartbeat_at, turned_at, ended_at, error
+SELECT *
 FROM shop.runs
 WHERE query = %(query)s
 ORDER BY epoch DESC
@@ -64,42 +64,26 @@ WHERE started_at > statement_timestamp() - interval '24 hours'
     AND epoch > (SELECT min(epoch) FROM shop.runs);
 
 -- name: batches
-SELECT
-    batch_id, epoch, files, read, accepted, duplicate, rejected, warnings, min_event_time, max_event_time, started_at,
-    committed_at, lag_seconds, durations_ms
+SELECT *
 FROM shop.batches
 WHERE batch_id < %(before)s
 ORDER BY batch_id DESC
 LIMIT %(limit)s;
 
 -- name: files
-SELECT
-    file_id, name, state, size_bytes, arrived_at, admitted_at, settled_at, batch_id, parts, attempts, failures, fault,
-    fault_detail, last_error, extra_columns, read, accepted, duplicate, rejected
+SELECT *
 FROM shop.files
-WHERE file_id < %(before)s
+WHERE file_id < %(before)s AND (%(state)s::text IS NULL OR state = %(state)s)
 ORDER BY file_id DESC
 LIMIT %(limit)s;
 
--- name: files_in_state
--- Few files wait or are in quarantine and partial indexes have them, but a search by number would pass all the others.
-WITH chosen AS MATERIALIZED (
-    SELECT
-        file_id, name, state, size_bytes, arrived_at, admitted_at, settled_at, batch_id, parts, attempts, failures, fault,
-        fault_detail, last_error, extra_columns, read, accepted, duplicate, rejected
-    FROM shop.files
+-- name: few_files
+-- Few files wait or are in quarantine, and partial indexes have them; a search by number would pass all the others.
+WITH few AS MATERIALIZED (
+    SELECT * FROM shop.files
     WHERE (state = 'admitted' AND %(state)s = 'admitted') OR (state = 'quarantined' AND %(state)s = 'quarantined')
 )
-SELECT * FROM chosen WHERE file_id < %(before)s ORDER BY file_id DESC LIMIT %(limit)s;
-
--- name: loaded_files
-SELECT
-    file_id, name, state, size_bytes, arrived_at, admitted_at, settled_at, batch_id, parts, attempts, failures, fault,
-    fault_detail, last_error, extra_columns, read, accepted, duplicate, rejected
-FROM shop.files
-WHERE state = 'loaded' AND file_id < %(before)s
-ORDER BY file_id DESC
-LIMIT %(limit)s;
+SELECT * FROM few WHERE file_id < %(before)s ORDER BY file_id DESC LIMIT %(limit)s;
 
 -- name: rejected_rows
 -- From the ledger: exact, however many they are.

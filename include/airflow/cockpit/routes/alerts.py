@@ -36,10 +36,11 @@ def alert_list(
         part, number = before.split("-") if before else (_OPEN, str(END))
         rows = []
         if part == _OPEN and state != _RESOLVED:
-            rows = _QUERIES.rows("alerts_open", before=number, severity=severity, limit=limit + 1)
+            rows = _QUERIES.rows("alerts", is_open=True, before=number, severity=severity, limit=limit + 1)
             number = str(END)
         if len(rows) <= limit and state != _OPEN:
-            rows += _QUERIES.rows("alerts_resolved", before=number, severity=severity, limit=limit + 1 - len(rows))
+            missing = limit + 1 - len(rows)
+            rows += _QUERIES.rows("alerts", is_open=False, before=number, severity=severity, limit=missing)
         found = page(Alert, rows, "alert_id", limit)
         if found.next is None:
             return found

@@ -26,6 +26,7 @@ from include.airflow.cockpit.models import (
     Throughput,
     TopCategories,
     TopProducts,
+    Trust,
 )
 from include.airflow.cockpit.trust import suites, trust_of, views
 from include.contract.rules import LATE_AFTER_MINUTES
@@ -52,18 +53,20 @@ def overview(request: Request) -> Response:
 
 
 def _overview() -> Overview:
+    # Before the numbers, so that they contain at least what it says.
+    live = trust_of("rollup_minute")
     series = _QUERIES.rows("series")
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day, today = midnight.date(), _today(midnight)
     return Overview(
         attention=_attention(),
         throughput=_throughput(),
-        revenue=_revenue(day, today, series),
-        series=Series(minutes=_minutes(series), trust=trust_of("rollup_minute")),
-        activity=_activity(day, today),
+        revenue=_revenue(day, today, series, live),
+        series=Series(minutes=_minutes(series), trust=live),
+        activity=_activity(day, today, live),
         conversion=kept.get("conversion", _VIEWS_KEPT_SECONDS, _conversion),
         top_products=kept.get("top_products", _VIEWS_KEPT_SECONDS, _top_products),
-        top_categories=_top_categories(day, today),
+        top_categories=_top_categories(day, today, live),
     )
 
 
@@ -90,6 +93,7 @@ def _attention() -> Attention:
 
 
 def _throughput() -> Throughput:
+    trust = trust_of("batches")
     row = _QUERIES.one("throughput", query=QUERY_NAME)
     return Throughput(
         events_per_second=row["accepted"] / 60,
@@ -98,11 +102,11 @@ def _throughput() -> Throughput:
         lag_seconds=row["lag_seconds"],
         newest_event_at=row["newest_event_at"],
         backlog_files=row["backlog_files"],
-        trust=trust_of("batches"),
+        trust=trust,
     )
 
 
-def _revenue(day: date, today: list[Row], series: list[Row]) -> Revenue:
+def _revenue(day: date, today: list[Row], series: list[Row], trust: Trust) -> Revenue:
     last_hour = _sums(series, ("currency",), "amount")
     of_day = {key: _sums(today, ("currency",), key) for key in ("amount", "events", "quantity")}
     currencies = sorted({*of_day["amount"], *last_hour})
@@ -118,7 +122,7 @@ def _revenue(day: date, today: list[Row], series: list[Row]) -> Revenue:
             )
             for (currency,) in currencies
         ],
-        trust=trust_of("rollup_minute"),
+        trust=trust,
     )
 
 
@@ -138,7 +142,7 @@ def _minutes(series: list[Row]) -> list[Minute]:
     ]
 
 
-def _activity(day: date, today: list[Row]) -> Activity:
+def _activity(day: date, today: list[Row], trust: Trust) -> Activity:
     counts = {kind: count for (kind,), count in _sums(today, ("event_type",), "events", event_type=None).items()}
     return Activity(
         day=day,
@@ -148,20 +152,21 @@ def _activity(day: date, today: list[Row]) -> Activity:
         cart_adds=counts.get("add_to_cart", 0),
         orders=counts.get("order", 0),
         purchases=counts.get(_PURCHASE, 0),
-        trust=trust_of("rollup_minute"),
+        trust=trust,
     )
 
 
 def _conversion() -> Conversion:
-    return Conversion(**(_QUERIES.row("conversion") or _NO_SESSIONS), trust=trust_of("mart_conversion_funnel"))
+    trust = trust_of("mart_conversion_funnel")
+    return Conversion(**(_QUERIES.row("conversion") or _NO_SESSIONS), trust=trust)
 
 
 def _top_products() -> TopProducts:
-    items = [ProductSales(**row) for row in _QUERIES.rows("top_products")]
-    return TopProducts(items=items, trust=trust_of("mart_product_performance"))
+    trust = trust_of("mart_product_performance")
+    return TopProducts(items=[ProductSales(**row) for row in _QUERIES.rows("top_products")], trust=trust)
 
 
-def _top_categories(day: date, today: list[Row]) -> TopCategories:
+def _top_categories(day: date, today: list[Row], trust: Trust) -> TopCategories:
     grain = ("category", "currency")
     sums = {key: _sums(today, grain, key) for key in ("amount", "quantity", "events")}
     views_of = _sums(today, grain, "events", event_type="view")
@@ -177,7 +182,7 @@ def _top_categories(day: date, today: list[Row]) -> TopCategories:
         for category, currency in {*sums["amount"], *views_of}
     ]
     items.sort(key=lambda one: (one.currency, -one.revenue, one.category))
-    return TopCategories(day=day, items=items, trust=trust_of("rollup_minute"))
+    return TopCategories(day=day, items=items, trust=trust)
 
 
 def _sums(

@@ -57,7 +57,7 @@ def batches(request: Request, limit: Limit = 50, before: Before = END) -> Respon
 @router.get("/files", response_model=Page[File])
 def files(request: Request, limit: Limit = 50, before: Before = END, state: FileState | None = None) -> Response:
     """Admitted files with the balance of their rows, newest first."""
-    query = {None: "files", "loaded": "loaded_files"}.get(state, "files_in_state")
+    query = "files" if state in (None, "loaded") else "few_files"
 
     def read() -> Page[File]:
         return page(File, _QUERIES.rows(query, state=state, before=before, limit=limit + 1), "file_id", limit)
