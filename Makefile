@@ -10,7 +10,7 @@ PLATFORM := $(RUN) include.platform
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives user screenshots
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ dsn: install ## Print the libpq connection string (make -s dsn); ROLE=analyst fo
 export: install ## Write a table or view as CSV that is safe in a spreadsheet: TABLE=mart_daily_kpis; ROLE=owner.
 	@test -n "$(TABLE)" || { echo "Name the table: make export TABLE=mart_daily_kpis > file.csv" >&2; exit 2; }
 	@$(PLATFORM) export "$(TABLE)" $(if $(ROLE),--role $(ROLE))
+
+user: install ## Make a user of the UI and the API: NAME=anna; ROLE=Viewer looks, Op acts, Admin may all.
+	@test -n "$(NAME)" || { echo "Name the user: make user NAME=anna ROLE=Viewer" >&2; exit 2; }
+	@$(PLATFORM) user "$(NAME)" $(if $(ROLE),--role $(ROLE))
 
 load: install ## Load your own files and show their balance: FILES='a.csv b.csv.gz'.
 	@test -n "$(FILES)" || { echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2; }
@@ -78,6 +82,7 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) pytest tests/deploy/quick
 	@$(RUN) pytest tests/spark
 	@$(RUN) pytest tests/dags
+	@$(RUN) pytest tests/cockpit
 	@$(RUN) pytest tests/e2e
 
 test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 minutes); WRITE_DOCS=1 writes docs/cluster.md.
@@ -102,18 +107,16 @@ bench: install ## Measure everything beside its references (hours) and write doc
 bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
 	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
 
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, keys of the Spark connection.
-	@$(RUN) include.contract.dictionary
-	@$(RUN) include.settings_page
-	@$(RUN) include.airflow.dag_docs
-	@$(RUN) include.airflow.spark_page
-
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives, metrics.
+docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives, metrics, keys of Spark.
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
 	@$(RUN) include.objectives.page
 	@$(RUN) include.metrics.page
+	@$(RUN) include.airflow.spark_page
+
+screenshots: install ## Take the pictures of docs/cockpit.md from the running platform.
+	@$(RUN) tests.screenshots
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \

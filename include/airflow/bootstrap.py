@@ -1,4 +1,4 @@
-"""Prepare Airflow's metadata database: tables, the administrator, the Connections that the DAGs use.
+"""Prepare Airflow's metadata database: tables, the administrator, roles, the Connections that the DAGs use.
 
 One process, because each call of the ``airflow`` command pays five seconds of imports. Run it as
 ``python -m include.airflow.bootstrap`` in the environment of the Airflow processes; it may be run again at any time.
@@ -13,6 +13,7 @@ from airflow.utils.providers_configuration_loader import providers_configuration
 from airflow.utils.session import create_session
 
 from include.platform.connections import airflow_connections
+from include.platform.roles import ROLE_PERMISSIONS
 from include.platform.secrets import ADMIN, admin_password
 from include.settings import Settings
 
@@ -32,6 +33,7 @@ def bootstrap(settings: Settings) -> None:
                 security.find_role("Admin"),
                 admin_password(settings),
             )
+        security.bulk_sync_roles(ROLE_PERMISSIONS)
     with create_session() as session:
         for wanted in airflow_connections(settings):
             found = session.query(Connection).filter_by(conn_id=wanted["conn_id"]).one_or_none()

@@ -30,6 +30,7 @@ from include.platform.secrets import ADMIN, admin_password_file
 from include.platform.status import describe_stream, platform_status, show_status
 from include.platform.supervisor import Supervisor, running_settings
 from include.platform.up import SERVICES, Startup
+from include.platform.users import make_user
 from include.settings import REPOSITORY, ROLES, Settings
 
 _DOWN_STATUS = 3
@@ -153,6 +154,16 @@ def load(settings: Settings, arguments: argparse.Namespace) -> int:
     return int(any(one.state == "quarantined" for one in delivered))
 
 
+def user(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Make a user of the Airflow UI and the API, or give one another role."""
+    password = make_user(settings, arguments.name, arguments.role)
+    if password is None:
+        print(f"{arguments.name} has the role {arguments.role} now, and keeps the password.")
+    else:
+        print(f"{arguments.name} has the role {arguments.role} and, shown only now, the password {password}")
+    return 0
+
+
 def _show_balance(console: Console, one: Delivered) -> None:
     if one.state == "quarantined":
         console.print(f"[red]✗[/red] {escape(one.name)} is in quarantine: {one.fault} {escape(one.fault_detail or '')}")
@@ -221,6 +232,11 @@ def _parser() -> argparse.ArgumentParser:
     with_table.add_argument("--role", choices=ROLES, default="analyst", help="database role (default %(default)s)")
     add("alert-test", alert_test)
     add("clean", clean).add_argument("--yes", action="store_true", help="do not ask")
+    with_name = add("user", user)
+    with_name.add_argument("name", help="to log in with")
+    with_name.add_argument(
+        "--role", default="Viewer", help="Viewer looks, Op acts, Admin may all (default %(default)s)"
+    )
     add("load", load).add_argument("files", nargs="+", type=Path, help="CSV files, gzip or plain")
     return parser
 

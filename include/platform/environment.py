@@ -86,7 +86,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "CORE__FERNET_KEY_CMD": keys["fernet-key"],
         "CORE__LOAD_EXAMPLES": False,
         "CORE__PARALLELISM": settings.parallelism,
-        "CORE__PLUGINS_FOLDER": home / "plugins",
+        "CORE__PLUGINS_FOLDER": REPOSITORY / "include" / "airflow" / "plugins",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{url}&sslmode={settings.database_sslmode}",
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg{url}&ssl={settings.database_sslmode}",
         "API__BASE_URL": settings.public_url or settings.airflow_url,

@@ -28,7 +28,7 @@ def make_directories(settings: Settings) -> None:
         settings.manifest_dir,
         settings.checkpoint_dir,
         settings.root / "spark" / "work",
-        settings.root / "airflow" / "plugins",
+        settings.root / "airflow",
     ):
         directory.mkdir(parents=True, exist_ok=True)
 

@@ -30,6 +30,7 @@ from include.platform.processes import end_processes, instance_processes
 from include.platform.programs import expected_programs
 from include.platform.report import Report
 from include.platform.rest import AirflowApi
+from include.platform.roles import ROLE_PERMISSIONS
 from include.platform.secrets import admin_password
 from include.platform.spark import alive_workers
 from include.platform.supervisor import Supervisor, running_settings
@@ -191,7 +192,7 @@ class Startup:
 
     def _airflow_fingerprint(self) -> str:
         versions = [version(name) for name in ("apache-airflow", "apache-airflow-providers-fab")]
-        content = json.dumps([versions, airflow_connections(self.settings)])
+        content = json.dumps([versions, airflow_connections(self.settings), ROLE_PERMISSIONS])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def _start_airflow(self) -> None:

@@ -83,7 +83,7 @@ class StreamStatus:
     @property
     def driver_id(self) -> str | None:
         """The driver's id at its Spark cluster; None when it was started by hand."""
-        return _driver_id(self.log_path)
+        return driver_id_of(self.log_path)
 
 
 def stream_status(dsn: str, *, window_seconds: float = 60.0, after_batch_id: int | None = None) -> StreamStatus:
@@ -117,10 +117,11 @@ def newest_driver_id(dsn: str) -> str | None:
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["newest_log_path"], {"query": QUERY_NAME})
         row = cursor.fetchone()
-    return _driver_id(row[0]) if row else None
+    return driver_id_of(row[0]) if row else None
 
 
-def _driver_id(log_path: str | None) -> str | None:
+def driver_id_of(log_path: str | None) -> str | None:
+    """The driver's id at the Spark master, from ``shop.runs.log_path``; None when no standalone worker started it."""
     name = PurePath(log_path or "").name
     return name if _DRIVER_ID.fullmatch(name) else None
 

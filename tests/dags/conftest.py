@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from include.settings import REPOSITORY, Settings
+from include.settings import Settings
+from tests.support import airflow_home
 from tests.support.airflow import DagTest, connection_variables, make_metadata
-
-# Airflow reads these when it is first imported, so before any test module is.
-_HOME = Path(tempfile.mkdtemp(prefix="shopstream-airflow-"))
-os.environ.update(
-    {
-        "AIRFLOW_HOME": str(_HOME),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__API__BASE_URL": "http://airflow.test",
-    }
-)
 
 StartDag = Callable[..., DagTest]
 
 
 def pytest_unconfigure() -> None:
     """Remove Airflow's home."""
-    shutil.rmtree(_HOME, ignore_errors=True)
+    airflow_home.remove()
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture(scope="session")
 def metadata() -> Path:
     """A migrated metadata database of Airflow, to be copied."""
-    return make_metadata(_HOME / "template")
+    return make_metadata(airflow_home.HOME / "template")
 
 
 @pytest.fixture

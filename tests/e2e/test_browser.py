@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -10,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from include.db import transaction
-from tests.support.browser import chromium
+from tests.support.airflow_ui import log_in
+from tests.support.browser import launch
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
 
@@ -26,8 +26,6 @@ DAGS = (
     "stream_events",
     "watch_stream",
 )
-# None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
-ARGUMENTS = ["--disable-background-networking", "--disable-gpu", "--no-first-run"]
 PAGE_MS = 60_000
 
 
@@ -35,16 +33,10 @@ PAGE_MS = 60_000
 def page(platform: Platform) -> Iterator[Page]:
     """A page of the UI, logged in as the administrator."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), args=[*ARGUMENTS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        )
+        browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PAGE_MS)
-        page.goto(platform.url)
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", platform.password)
-        page.click("[type=submit]")
-        page.wait_for_url(f"{platform.url}/")
+        log_in(page, platform.url, "admin", platform.password)
         yield page
         browser.close()
 

@@ -6,14 +6,17 @@ told in the first second and not after ten minutes.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
+_ARGUMENTS = ("--disable-background-networking", "--disable-gpu", "--no-first-run")
 _REMEDY = (
     "No Chromium was found, and Playwright cannot download one. Install Chromium or Google Chrome with your package "
     "manager (on Debian: apt-get install chromium), so that one of these is on PATH: " + ", ".join(_NAMES)
@@ -28,6 +31,12 @@ def chromium() -> str | None:
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
     return own if Path(own).exists() else None
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start it, without a window; the caller closes it."""
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=chromium(), args=[*_ARGUMENTS, *sandbox])
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""The cockpit: pages and a REST API inside the Airflow UI."""

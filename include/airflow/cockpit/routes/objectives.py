@@ -1,0 +1,54 @@
+"""Service level objectives and their misses."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from include.airflow.cockpit.answers import answer
+from include.airflow.cockpit.database import Queries, Row
+from include.airflow.cockpit.models import Attainment, Miss, Objective, Page
+from include.airflow.cockpit.models.common import NO_NUL
+from include.airflow.cockpit.paging import END, Before, Limit, page
+
+router = APIRouter(prefix="/objectives", tags=["objectives"])
+
+_QUERIES = Queries("cockpit_objectives")
+
+
+@router.get("", response_model=list[Objective])
+def objective_list(request: Request) -> Response:
+    """Every objective: its value now, and how well it was kept by month; those that are missed first."""
+    return answer(request, lambda: [_objective(row) for row in _QUERIES.rows("objectives")], kept_seconds=5.0)
+
+
+@router.get("/misses", response_model=Page[Miss])
+def misses(
+    request: Request,
+    limit: Limit = 50,
+    before: Before = END,
+    objective: Annotated[str | None, Query(max_length=200, pattern=NO_NUL)] = None,
+    is_open: bool | None = None,
+) -> Response:
+    """Stretches of minutes in which an objective was not met, newest first."""
+
+    def read() -> Page[Miss]:
+        rows = _QUERIES.rows("misses", objective=objective, is_open=is_open, before=before, limit=limit + 1)
+        return page(Miss, rows, "miss_id", limit)
+
+    return answer(request, read)
+
+
+def _objective(row: Row) -> Objective:
+    this_month: date = row["this_month"]
+    months = [_attainment(**month) for month in row["months"]]
+    now = next((month for month in months if month.month == this_month), _attainment(this_month, 0, 0))
+    earlier = [month for month in months if month.month != this_month]
+    shown: dict[str, Any] = row | {"this_month": now}
+    return Objective(**shown, earlier_months=earlier[:12])
+
+
+def _attainment(month: date, minutes: int, met: int) -> Attainment:
+    return Attainment(month=month, minutes=minutes, met=met, attainment=met / minutes if minutes else None)

@@ -1,0 +1,67 @@
+// Rejected rows by reason, with rows as they stood in their files.
+
+import { get } from "../api.js";
+import { button, card, empty, fold, when } from "../components.js";
+import { fill, h } from "../dom.js";
+import { count, percent, plural, words } from "../format.js";
+import { shareBar } from "../marks.js";
+
+const EVERY_MS = 5000;
+const SAMPLES = 5;
+
+/** Keep the card of rejects in `place` up to date. */
+export function rejects(place, watch, canAct) {
+  watch("stream/rejects?minutes=60", EVERY_MS, (data) => {
+    const most = data.reasons[0]?.rows ?? 1;
+    const side = data.read ? `${count(data.rejected)} of ${plural(data.read, "row")}, ${percent(data.reject_share)}` : null;
+    fill(
+      place,
+      card(
+        "Rejected in the last hour, by reason",
+        { side },
+        data.reasons.length === 0
+          ? empty(data.read ? "No row was rejected." : "No row was read in the last hour.")
+          : h("div", { class: "rows" }, data.reasons.map((reason) => one(reason, most, canAct))),
+        data.counted < data.rejected && h("p", { class: "hint" }, `Counted in the newest ${count(data.counted)} of them.`),
+      ),
+    );
+  });
+}
+
+function one({ reason, rows, meaning, last_seen_at }, most, canAct) {
+  const samples = h("div", { class: "samples", "data-own": true }, h("p", { class: "quiet" }, "Fetching rows…"));
+  const summary = h(
+    "div",
+    { class: "row" },
+    h("div", { class: "grow" }, h("strong", {}, words(reason)), h("div", { class: "quiet small" }, meaning)),
+    h("span", { class: "quiet small" }, "last ", when(last_seen_at)),
+    h("strong", {}, count(rows)),
+    shareBar(rows / most, "series-5"),
+  );
+  const details = fold(`reject-${reason}`, summary, samples);
+  details.ontoggle = (event) => event.target.open && show(event.target.querySelector(".samples"), reason, canAct);
+  return details;
+}
+
+async function show(place, reason, canAct) {
+  let content;
+  try {
+    const { items } = await get(`stream/rejects/${encodeURIComponent(reason)}/samples?limit=${SAMPLES}`);
+    content = items.length ? items.map((item) => sample(item, canAct)) : empty("Those rows are past their retention.");
+  } catch (error) {
+    content = h("p", { class: "is-bad" }, error.message);
+  }
+  fill(place, content, button("Newest again", { onclick: () => show(place, reason, canAct) }));
+}
+
+function sample({ reject_id, file_name, line, reasons, rejected_at, raw }, canAct) {
+  const others = reasons.length > 1 ? `; all reasons: ${reasons.map(words).join(", ")}` : "";
+  return h(
+    "div",
+    { "data-key": reject_id },
+    h("p", { class: "small" }, h("code", {}, file_name), ` line ${line}, `, when(rejected_at), others),
+    raw === null
+      ? h("p", { class: "hint" }, canAct ? "The row is not kept." : "The row itself names customers: your role does not show it.")
+      : h("pre", {}, raw),
+  );
+}

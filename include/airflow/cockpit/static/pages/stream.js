@@ -1,0 +1,190 @@
+// Where the events are on their way: batches, backlog, rejects, files, runs; and the switch of the stream.
+
+import { post } from "../api.js";
+import { LineChart, StackedBars } from "../charts.js";
+import { badge, button, card, facts, link, notice, table, when } from "../components.js";
+import { confirmAction } from "../dialogs.js";
+import { fill, h } from "../dom.js";
+import { bytes, count, duration, plural, short } from "../format.js";
+import { files } from "./files.js";
+import { rejects } from "./rejects.js";
+
+export const title = "Stream";
+
+const EVERY_MS = 1500;
+const LEDGER_EVERY_MS = 2500;
+const BATCHES = 120;
+
+const STATES = {
+  running: ["ok", "Running"],
+  intake_paused: ["warn", "Takes in no files"],
+  stuck: ["bad", "Stuck"],
+  stopping: ["warn", "Stopping"],
+  draining: ["info", "Draining"],
+  starting: ["info", "Starting"],
+  paused: ["warn", "Paused"],
+  drained: ["idle", "Drained"],
+  down: ["bad", "Down"],
+};
+
+// The sink's own stages, in the order in which they happen. Those that Spark measures contain them.
+const STAGES = {
+  wait: "read and judge",
+  events: "events",
+  rejects: "rejects",
+  conflicts: "conflicts",
+  rollups: "rollups",
+  files: "balance of files",
+};
+
+// What makes sense beside what is wished now.
+const OFFERS = { run: ["pause", "drain"], drain: ["resume", "pause"], stop: ["resume"] };
+
+const ACTIONS = {
+  pause: {
+    label: "Pause",
+    symbol: "pause",
+    title: "Pause the stream?",
+    explain: "It ends after the batch under way. Files that arrive wait in the landing folder; nothing is lost. The numbers stand still until you resume.",
+    confirm: "Pause the stream",
+  },
+  drain: {
+    label: "Drain",
+    symbol: "drain",
+    title: "Drain the stream?",
+    explain: "It loads every file that waits now, and then ends. Files that arrive later wait until you resume.",
+    confirm: "Drain the stream",
+  },
+  resume: {
+    label: "Resume",
+    symbol: "play",
+    title: "Resume the stream?",
+    explain: "Airflow starts the driver again within seconds; it goes on with the oldest file that waits.",
+    confirm: "Resume the stream",
+  },
+};
+
+export async function start({ main, me, watch }) {
+  const lead = h("div", { class: "lead" }, h("h1", {}, title));
+  const state = h("div", { class: "column" });
+  const durations = new StackedBars("Time per batch, by stage", {
+    format: (ms) => duration(ms / 1000),
+    empty: "No batch has been committed yet.",
+  });
+  const lag = new LineChart("Lag of each batch: arrival to commit", { format: duration, empty: "No batch yet." });
+  const backlog = new LineChart("Files that wait", { format: short, isWhole: true, empty: "No file has been delivered yet." });
+  const rejected = h("div");
+  const delivered = h("div");
+  const runs = h("div");
+  const chart = (one, look = "") => h("section", { class: `card ${look}` }, one.element);
+  main.append(
+    lead,
+    state,
+    h("div", { class: "grid" }, chart(durations), chart(lag, "half"), chart(backlog, "half")),
+    rejected,
+    delivered,
+    runs,
+  );
+
+  const { can_act } = await me;
+  const stream = watch("stream", EVERY_MS, (now) => {
+    fill(lead, h("h1", {}, title), badge(...STATES[now.state]), can_act && offers(now, main, () => stream.now()));
+    fill(state, trouble(now), condition(now));
+    fill(runs, history(now));
+  });
+  watch(`stream/batches?limit=${BATCHES}`, LEDGER_EVERY_MS, ({ items }) => {
+    const batches = [...items].reverse();
+    durations.update(stages(batches));
+    lag.update({
+      times: batches.map((one) => Date.parse(one.committed_at)),
+      series: [{ name: "Lag", values: batches.map((one) => one.lag_seconds) }],
+    });
+  });
+  rejects(rejected, watch, can_act);
+  files(delivered, watch, backlog);
+}
+
+function offers(now, main, refresh) {
+  const ask = (name) => {
+    const { label, symbol, ...texts } = ACTIONS[name];
+    const done = async () => {
+      await refresh();
+      // The button that was pressed may be gone.
+      if (document.activeElement === document.body) main.querySelector(".buttons button")?.focus();
+    };
+    return button(label, {
+      symbol,
+      key: name,
+      onclick: () => confirmAction({ ...texts, act: (reason) => post(`stream/${name}`, { reason }), done }),
+    });
+  };
+  return h("div", { class: "buttons side", role: "group", "aria-label": "Actions" }, OFFERS[now.wish].map(ask));
+}
+
+/** What is wrong now, or was wished by somebody, in words. */
+function trouble({ state, wish, wished_at, wished_by, intake_paused_because, run }) {
+  if (state === "stuck") return notice("bad", "The driver lives, but its loop does not turn", "The DAG watch_stream replaces it by itself.");
+  if (state === "down")
+    return notice("bad", "No driver gives a sign of life", run?.error ?? "Airflow starts it again by itself: see the DAG stream_events.");
+  if (state === "intake_paused") return notice("warn", "No files are taken in", intake_paused_because);
+  if (wish === "run") return null;
+  const wished = `${wished_by ?? "Somebody"} ${wish === "stop" ? "paused" : "drained"} the stream`;
+  return notice("info", wished, h("span", {}, when(wished_at), ". Files that arrive from now on wait until it is resumed."));
+}
+
+function condition(now) {
+  const { run, last_minute: rows } = now;
+  return card(
+    "Now",
+    {},
+    facts([
+      ["Writer epoch", now.epoch ?? "none yet"],
+      ["Driver", run ? (run.ended_at ? ["ended ", when(run.ended_at)] : ["up since ", when(run.started_at)]) : "never started"],
+      ["Sign of life", when(run?.heartbeat_at)],
+      ["Restarts in 24 h", count(now.restarts_day)],
+      ["Lag", duration(now.lag_seconds)],
+      ["Last commit", when(now.last_committed_at)],
+      ["Newest event", when(now.newest_event_at)],
+      ["Waiting", now.backlog_files ? `${plural(now.backlog_files, "file")}, ${bytes(now.backlog_bytes)}` : "no file"],
+      now.oldest_waiting_since && ["Oldest of them", when(now.oldest_waiting_since)],
+    ]),
+    h(
+      "p",
+      { class: "sum" },
+      h("span", { class: "quiet" }, "Last minute: "),
+      rows.read === 0
+        ? "no row"
+        : `${plural(rows.read, "row")} read = ${count(rows.accepted)} accepted + ${count(rows.duplicate)} duplicate + ${count(rows.rejected)} rejected`,
+    ),
+  );
+}
+
+function stages(batches) {
+  const known = Object.keys(STAGES).filter((stage) => batches.some((one) => one.durations_ms[stage] > 0));
+  return {
+    names: known.map((stage) => STAGES[stage]),
+    bars: batches.map((one) => ({
+      label: `Batch ${one.batch_id}, ${plural(one.read, "row")}`,
+      time: one.committed_at,
+      parts: known.map((stage) => one.durations_ms[stage] ?? 0),
+    })),
+  };
+}
+
+function history({ runs }) {
+  const end = (run) => {
+    if (run.error) return h("div", {}, badge("bad", "failed"), h("pre", {}, run.error));
+    return run.ended_at ? badge("idle", "ended as wished") : badge("ok", "runs");
+  };
+  const lasted = (run) => (Date.parse(run.ended_at ?? run.heartbeat_at) - Date.parse(run.started_at)) / 1000;
+  const caption = "Starts of the driver";
+  const columns = [
+    { name: "Epoch", cell: (run) => run.epoch },
+    { name: "Started", cell: (run) => when(run.started_at) },
+    { name: "Lasted", cell: (run) => duration(lasted(run)) },
+    { name: "End", cell: end },
+    { name: "Process", cell: (run) => [h("div", {}, `${run.pid} on ${run.host}`), h("div", { class: "quiet small" }, run.driver_id)] },
+    { name: "Spark UI", cell: (run) => (run.ui_url && !run.ended_at ? link(run.ui_url, "open") : "–") },
+  ];
+  return card(caption, {}, table({ caption, columns, rows: runs, key: (run) => run.epoch, nothing: "It has never been started." }));
+}

@@ -1,0 +1,101 @@
+"""The pages of the cockpit in a real browser with answers of our choice: no server, no network.
+
+The states that a healthy platform does not show (Postgres away, signed out, empty, markup in a name) are seen here;
+that the pages work with the real API is for tests/e2e/test_cockpit.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from pydantic import TypeAdapter
+
+from include.airflow import cockpit
+from tests.support.browser import launch
+
+STATIC = Path(cockpit.__file__).parent / "static"
+# A trustworthy origin of which no server exists: all of it is answered here.
+ORIGIN = "http://shop.localhost"
+MOUNT = f"{ORIGIN}/shopstream/"
+_JSON = TypeAdapter(Any)
+_PATIENCE_MS = 10_000
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A Chromium of its own."""
+    with sync_playwright() as playwright:
+        chromium = launch(playwright)
+        yield chromium
+        chromium.close()
+
+
+class Cockpit:
+    """What stands in for the server: ``answers`` by path, ``faults`` by path or "*" as (status, title, detail)."""
+
+    def __init__(self, page: Page, answers: dict[str, Any]) -> None:
+        self.page = page
+        self.answers = dict(answers)
+        self.faults: dict[str, tuple[int, str, str]] = {}
+        self.posts: list[tuple[str, Any, dict[str, str]]] = []
+        self.asked: list[str] = []
+        self.strangers: list[str] = []
+        self.errors: list[str] = []
+        page.set_default_timeout(_PATIENCE_MS)
+        page.route("**/*", self._answer)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda said: self._heard(said.type, said.text))
+
+    def open(self, name: str) -> Page:
+        """Go to a page, until its first answer is shown or a notice says why not."""
+        self.page.goto(MOUNT + name)
+        self.page.locator("main > :nth-child(2):not(:empty), #notices:not(:empty)").first.wait_for()
+        return self.page
+
+    def _heard(self, kind: str, text: str) -> None:
+        # The browser itself writes of each answer that is not good; whether that was meant, the test knows.
+        if kind == "error" and "Failed to load resource" not in text:
+            self.errors.append(text)
+
+    def _answer(self, route: Route, request: Request) -> None:
+        url = urlsplit(request.url)
+        if request.url == f"{ORIGIN}/plugin":
+            route.fulfill(body="<!doctype html><title>As Airflow around a plugin</title>", content_type="text/html")
+        elif not request.url.startswith(MOUNT):
+            self.strangers.append(request.url)
+            route.abort()
+        elif url.path.startswith("/shopstream/api/v1/"):
+            self._api(route, request, url.path.removeprefix("/shopstream/api/v1/"), parse_qs(url.query))
+        elif url.path.startswith("/shopstream/static/"):
+            path = STATIC / url.path.removeprefix("/shopstream/static/")
+            route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(path.name)[0])
+        else:
+            route.fulfill(path=STATIC / "index.html", content_type="text/html")
+
+    def _api(self, route: Route, request: Request, path: str, query: dict[str, list[str]]) -> None:
+        self.asked.append(path)
+        fault = self.faults.get(path) or self.faults.get("*")
+        if request.method == "POST":
+            self.posts.append((path, request.post_data_json, request.headers))
+        if fault:
+            status, title, detail = fault
+            problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": path}
+            route.fulfill(status=status, body=json.dumps(problem), content_type="application/problem+json")
+            return
+        state = f"{path}?state={query['state'][0]}" if "state" in query else path
+        answer = self.answers.get(state, self.answers.get(path, {} if request.method == "POST" else None))
+        assert answer is not None, f"the page asks for {request.url}, which has no answer"
+        body = _JSON.dump_json(answer)
+        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        if request.headers.get("if-none-match") == etag:
+            route.fulfill(status=304, headers={"ETag": etag})
+            return
+        route.fulfill(body=body, content_type="application/json", headers={"ETag": etag})
