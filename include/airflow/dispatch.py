@@ -21,7 +21,7 @@ from typing import Any
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.airflow.channels import PREFIX, SEND_SECONDS, Channel, load_channel
+from include.airflow.channels import PREFIX, Channel, load_channel
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.alerts.message import Message
 from include.alerts.outbox import (
@@ -36,8 +36,10 @@ from include.alerts.outbox import (
 )
 from include.settings import Settings
 
-# A callback of a task has twenty seconds before Airflow ends its process.
+# A callback of a task has twenty seconds before Airflow ends its process: no message is begun after the first of these,
+# and none takes longer than the second.
 _AT_ONCE_SECONDS = 3.0
+SEND_SECONDS = 10.0
 _PROGRAM_SECONDS = 300.0
 _VARIABLE = f"AIRFLOW_CONN_{PREFIX.upper()}"
 

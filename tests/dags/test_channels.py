@@ -178,7 +178,9 @@ def test_the_secret_part_of_an_address_is_in_no_error(connect: Connect) -> None:
         ({"conn_type": "smtp", "host": "mail"}, "it does not say from whom and to whom"),
         ({"conn_type": "smtp", "host": "mail", "extra": {"from_email": "a@b"}}, "from whom and to whom"),
         ({"conn_type": "http", "host": "ftp://files"}, "its host 'ftp://files' is no address"),
-        ({"conn_type": "http"}, "its host None is no address"),
+        ({"conn_type": "http"}, "its host '' is no address"),
+        ({"conn_type": "http", "host": "https://h:port"}, "its host 'https://h:port' is no address"),
+        ({"conn_type": "http", "host": "h", "extra": {"headers": ["X"]}}, "headers are not texts by name"),
         ({"conn_type": "http", "host": "h", "extra": {"min_severity": "high"}}, "min_severity 'high' does not exist"),
         ({"conn_type": "http", "host": "h", "extra": {"format": "xml"}}, "'http' with format 'xml'"),
         ({"conn_type": "http", "host": "h", "extra": "[1]"}, "its extra is not a JSON object"),
@@ -195,6 +197,16 @@ def test_a_connection_that_is_written_wrongly_says_so_when_it_is_used(
         channel.send(message())
     assert "the connection alert_test cannot be used" in str(failure.value)
     assert "Correct it under Admin, Connections; for example " in str(failure.value)
+
+
+def test_an_address_may_be_in_parts_and_hold_a_secret(connect: Connect, hook: Hook) -> None:
+    _, _, port = hook.url.rpartition("/")[0].rpartition(":")
+    connect(conn_type="http", schema="http", host="127.0.0.1/hook?key=secret", port=int(port)).send(message())
+    assert len(hook.bodies) == 1
+    (free,) = free_ports(1)
+    with pytest.raises(ChannelError, match="Connection refused") as failure:
+        connect(conn_type="http", host=f"http://127.0.0.1:{free}/hook?key=secret").send(message())
+    assert "secret" not in str(failure.value)
 
 
 def test_the_least_severity_is_the_connections(connect: Connect) -> None:
