@@ -12,7 +12,7 @@ import sys
 from include.errors import PlatformError
 from tests.support.tls_postgres import binaries
 
-_PACKAGES = {"openssl": "openssl", "promtool": "prometheus", "pg_isready": "postgresql-client"}
+_PACKAGES = {"openssl": "openssl", "promtool": "prometheus"}
 
 
 def main() -> int:
