@@ -76,7 +76,7 @@ lint: install ## Check style, formatting and types.
 
 test: lint ## Lint, then all tests, the quick ones first (includes the whole platform and a browser).
 	@$(RUN) tests.support.browser
-	@$(RUN) tests.support.tls_postgres
+	@$(RUN) tests.support.deploy_tools
 	@$(RUN) pytest tests/unit
 	@$(RUN) pytest tests/postgres
 	@$(RUN) pytest tests/deploy/quick
@@ -89,7 +89,7 @@ test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 min
 	@$(RUN) pytest tests/cluster $(ARGS)
 
 test-deploy: install ## Run the services of docker/compose.yaml on this machine, as root, without a container engine.
-	@$(RUN) tests.support.tls_postgres
+	@$(RUN) tests.support.deploy_tools
 	@$(RUN) pytest tests/deploy
 
 soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.

@@ -64,6 +64,8 @@ class Image:
     entrypoint: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     directory: str = "/"
+    # Of its user.
+    home: str = "/"
     # From a path of the repository to one of the image.
     files: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +90,8 @@ def read_dockerfile(path: Path) -> Image:
             image.environment[name] = value
         elif word == "ENTRYPOINT":
             image.entrypoint = json.loads(rest)
+        elif word == "RUN" and (found := re.search(r"--home-dir (\S+)", rest)):
+            image.home = found[1]
         elif word == "COPY":
             arguments = [one for one in rest.split() if not one.startswith("--")]
             *sources, target = arguments

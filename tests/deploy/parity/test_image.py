@@ -13,7 +13,7 @@ import pytest
 from include.settings import REPOSITORY
 from tests.support.compose import DOCKER, instructions
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def test_the_environment_of_the_image_can_be_built_and_used(place: Path) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.deploy.parity.conftest import Deployment, deployment
+from tests.deploy.parity.conftest import PATIENCE_SECONDS, Deployment, deployment
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 SERVICES = [
     *("postgres", "prepare", "spark-master", "spark-worker", "api-server", "scheduler", "dag-processor", "triggerer"),
@@ -29,19 +29,23 @@ def platform() -> Iterator[Deployment]:
 
 def test_events_go_the_whole_way(platform: Deployment) -> None:
     """Nobody unpauses a DAG here; the stream's driver starts on a worker, and the generator's files arrive there."""
-    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=120, what="the DAGs to be active")
+    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=PATIENCE_SECONDS, what="the DAGs to be active")
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.runs WHERE ended_at IS NULL")[0][0] == 1,
-        seconds=240,
+        seconds=PATIENCE_SECONDS,
         what="the stream",
     )
     platform.api.trigger(DAG, {"duration_seconds": 20}, "a test")
     wait_until(
-        lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > 500, seconds=120, what="events in Postgres"
+        lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > 500,
+        seconds=PATIENCE_SECONDS,
+        what="events in Postgres",
     )
     platform.api.trigger("refresh_views", {}, "a test")
     wait_until(
-        lambda: platform.query("SELECT count(*) FROM shop.mart_revenue_hourly")[0][0] > 0, seconds=120, what="a view"
+        lambda: platform.query("SELECT count(*) FROM shop.mart_revenue_hourly")[0][0] > 0,
+        seconds=PATIENCE_SECONDS,
+        what="a view",
     )
 
 
@@ -141,7 +145,7 @@ def test_postgres_comes_back_with_its_data_and_its_authority(platform: Deploymen
     platform.api.trigger(DAG, {"duration_seconds": 10}, "after the restart")
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > before,
-        seconds=120,
+        seconds=PATIENCE_SECONDS,
         what="events after the restart of PostgreSQL",
     )
 
@@ -159,7 +163,11 @@ def test_a_worker_that_is_lost_takes_no_stream_with_it(platform: Deployment) -> 
     assert lost is not None
     (epoch,) = platform.query("SELECT max(epoch) FROM shop.runs")[0]
     platform.engine.containers[lost].process.kill()
-    wait_until(lambda: driver_host() not in {None, lost}, seconds=120, what="the driver on the other worker")
     wait_until(
-        lambda: platform.query("SELECT max(epoch) FROM shop.runs")[0][0] > epoch, seconds=120, what="the next epoch"
+        lambda: driver_host() not in {None, lost}, seconds=PATIENCE_SECONDS, what="the driver on the other worker"
+    )
+    wait_until(
+        lambda: platform.query("SELECT max(epoch) FROM shop.runs")[0][0] > epoch,
+        seconds=PATIENCE_SECONDS,
+        what="the next epoch",
     )

@@ -6,7 +6,7 @@ secrets, user, environment, command and health check, and a link to each of its 
 below are this machine's, not those of the base images; nothing limits memory and processors; nothing restarts what has
 ended; names are resolved by /etc/hosts.
 
-Needs root on Linux with overlayfs, and ip, unshare, nsenter and setpriv (Debian: iproute2 and util-linux).
+Needs root on Linux with overlayfs, and the programs that the engine names.
 """
 
 from tests.support.containers.engine import Container, Engine

@@ -18,7 +18,8 @@ from tests.support.compose import read_compose
 from tests.support.containers.layer import Layer
 from tests.support.containers.networks import Networks
 
-_TOOLS = ("ip", "unshare", "nsenter", "setpriv", "chroot", "mount")
+# On Debian: iproute2, util-linux, prometheus, redis-server, postgresql-client.
+_TOOLS = ("ip", "unshare", "nsenter", "setpriv", "prometheus", "redis-server", "pg_isready", "wget")
 
 
 @dataclass

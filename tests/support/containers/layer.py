@@ -59,6 +59,7 @@ class Layer:
         uid, gid = self.user
         environment = {
             "PATH": f"{_POSTGRES}/bin:{_PATH}" if self._service == "postgres" else _PATH,
+            "HOME": self._image.home,
             "HOSTNAME": name,
             "LC_ALL": "C.UTF-8",
             **self._image.environment,
@@ -88,7 +89,7 @@ class Layer:
             f"mount -t tmpfs -o size={shared_memory} shm {root}/dev/shm",
             f"mount --rbind /sys {root}/sys",
             f"mount -t tmpfs run {root}/run && mkdir {root}/run/secrets {root}/run/lock",
-            f"echo 'shopstream:x:{uid}:{gid}::/nonexistent:/usr/sbin/nologin' >> {root}/etc/passwd",
+            f"echo 'shopstream:x:{uid}:{gid}::{self._image.home}:/usr/sbin/nologin' >> {root}/etc/passwd",
             f"echo 'shopstream:x:{gid}:' >> {root}/etc/group",
             f"printf %s {shlex.quote(hosts)} > {root}/etc/hosts",
             # The interpreter of this machine may lie in a home that is closed to others; its layer here is not.
