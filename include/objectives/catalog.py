@@ -163,6 +163,7 @@ _OBJECTIVES = (
             "Read the last run of refresh_views. A view that is held back by its checks is named with them in "
             "shop.refreshes.held_because: mend the data, or the suite when it is wrong."
         ),
+        patience_minutes=2,
         causes=("held_views", "failed_refreshes"),
     ),
     Objective(
