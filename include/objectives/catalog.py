@@ -38,7 +38,7 @@ class Objective:
         What to do when it is missed.
     severity, patience_minutes:
         Of the alert, and how long the objective is missed before it is raised. The miss is on record from its first
-        minute.
+        minute; of a fault of the stream watch_stream tells at once, and need not be echoed unless it lasts.
     causes:
         The queries of ``objective_causes.sql`` that can tell why it was missed; ``watch`` asks the judge of the stream.
     """
@@ -106,7 +106,7 @@ _OBJECTIVES = (
             "cores); none means slow batches, shop.batches.durations_ms says in which stage. A very large file misses "
             "it by itself, for as long as it takes."
         ),
-        patience_minutes=3,
+        patience_minutes=5,
         causes=("watch", "restarts", "large_files", "slowest_batch"),
     ),
     Objective(
@@ -125,7 +125,7 @@ _OBJECTIVES = (
             "The stream is slower than its sources, or takes in nothing: the log of watch_stream says which. The rest "
             "is worked off by itself once the cause is gone."
         ),
-        patience_minutes=3,
+        patience_minutes=5,
         causes=("watch", "restarts", "large_files", "slowest_batch"),
     ),
     Objective(
@@ -163,6 +163,7 @@ _OBJECTIVES = (
             "Read the last run of refresh_views. A view that is held back by its checks is named with them in "
             "shop.refreshes.held_because: mend the data, or the suite when it is wrong."
         ),
+        patience_minutes=2,
         causes=("held_views", "failed_refreshes"),
     ),
     Objective(
@@ -184,7 +185,7 @@ _OBJECTIVES = (
             "watch_stream has found it too and says what is wrong; the log of run_stream in stream_events has the end "
             "of the last driver's log. The column error of shop.runs says why each ended."
         ),
-        patience_minutes=2,
+        patience_minutes=5,
         causes=("watch", "restarts"),
     ),
     Objective(

@@ -390,11 +390,11 @@ def alerts(database: Settings) -> dict[str, Any]:
 def test_an_alert_opens_when_a_miss_lasts_and_ends_with_it(database: Settings) -> None:
     publish(database, 0)
     run(database, -100, 900)
-    for minute in range(3):
+    for minute in range(5):
         commit(database, 60 * minute + 30, (60 * minute, 10))
         announce(database.dsn("ops"), look(database, 60 * minute + 61))
-        assert ("objective: freshness" in alerts(database)) is (minute == 2), "its patience is three minutes"
-    assert announce(database.dsn("ops"), look(database, 241)) == []
+        assert ("objective: freshness" in alerts(database)) is (minute == 4), "its patience is five minutes"
+    assert announce(database.dsn("ops"), look(database, 361)) == []
     assert alerts(database) == {"objective: freshness": "recovered"}
     ((severity, source, detail),) = sql(database, "SELECT severity, source, detail FROM shop.alerts")
     assert (severity, source) == ("warning", "evaluate_objectives")
