@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from include.db import connect, transaction
-from include.db.views import refresh_view, view_names
+from include.db.refresh import refresh_view
+from include.db.views import view_names
 from include.quality.__main__ import main
 from include.quality.results import MASK, SuiteOutcome
 from include.quality.run import run_suite

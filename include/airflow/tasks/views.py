@@ -8,7 +8,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.db.facts import advance_facts, audit_facts
-from include.db.views import refresh_view, stale_views, view_names
+from include.db.refresh import refresh_view, stale_views
+from include.db.views import view_names
 
 _log = logging.getLogger(__name__)
 
