@@ -49,8 +49,9 @@ reconcile: install ## Compare the generator's manifests with Postgres, to the ro
 generate: install ## Deliver generated events; ARGS='--help' lists the options.
 	@$(RUN) include.generator $(ARGS)
 
-check: install ## Run the expectation suites now; SUITE=events for one of them.
-	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one))
+check: install ## Run the expectation suites now; SUITE=events or TABLE=shop.events for one; FULL=1 for all rows.
+	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one)) $(if $(TABLE),--table $(TABLE)) \
+		$(if $(FULL),--full)
 
 check-suites: install ## Validate the files of expectations/ offline.
 	@$(RUN) include.quality validate

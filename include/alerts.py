@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from include.db import load_queries, transaction
+from include.db import load_queries, one_row, transaction
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -38,6 +38,23 @@ class Alert:
     detail: str
     run_id: str | None = None
     url: str | None = None
+    key: str | None = None
+    owner: str = "shopstream"
+    runbook_url: str | None = None
+
+
+def raise_alert(dsn: str, alert: Alert) -> int:
+    """Open an alert, or count an occurrence of the open one of its key; returns its number."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["raise"], asdict(alert) | {"key": alert.key or f"{alert.source}: {alert.title}"})
+        return int(one_row(cursor)[0])
+
+
+def resolve_alert(dsn: str, key: str, resolution: str = "recovered") -> bool:
+    """End the open alert of a key; returns whether one was open."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["resolve"], {"key": key, "resolution": resolution})
+        return bool(cursor.rowcount)
 
 
 def record(dsn: str, alert: Alert, *, quiet_seconds: float = 0) -> bool:

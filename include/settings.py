@@ -86,6 +86,9 @@ class Settings(BaseModel):
         30, ge=1, le=3650, description="Days that the ledger of batches and files and the rollups per minute are kept."
     )
     partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events made in advance.")
+    quality_docs: Path | None = Field(
+        None, description="Where the Data Docs are written; default data-docs/ below the home."
+    )
     archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours that loaded files are kept in the archive.")
 
     @model_validator(mode="after")
@@ -173,6 +176,11 @@ class Settings(BaseModel):
     def manifest_dir(self) -> Path:
         """Where the generator writes the truth about each file."""
         return self.landing_dir.with_name(self.landing_dir.name + "-manifests")
+
+    @property
+    def quality_docs_dir(self) -> Path:
+        """Where the pages of the suites are, the Data Docs."""
+        return (self.quality_docs or self.root / "data-docs").absolute()
 
     @property
     def checkpoint_dir(self) -> Path:

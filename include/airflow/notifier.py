@@ -7,12 +7,17 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, conf
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.alerts import Alert, Severity, record, record_unless_reported
 
 _LONGEST_DETAIL = 8000
 _QUOTED_ROW = re.compile(r"^(DETAIL|CONTEXT): .*\n?", re.MULTILINE)
+
+
+class ReportedFailure(AirflowFailException):
+    """A task fails for what it has raised alerts about itself: its failure is no further one."""
 
 
 class ShopstreamNotifier(BaseNotifier):
@@ -41,6 +46,8 @@ class ShopstreamNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         """Write the alert; the log has it as well, in case the database is what failed."""
+        if isinstance(context.get("exception"), ReportedFailure):
+            return
         # Airflow gives a reason to the callbacks of a DAG, also when it names a task instance beside it.
         is_run = "reason" in context
         alert = run_alert(self.severity, context) if is_run else task_alert(self.severity, context)

@@ -24,7 +24,7 @@ LOCK_TIMEOUT_SECONDS = 1.0
 LOCK_PAUSE_SECONDS = 1.0
 
 _BACKFILL_PARTITION = "events_before_2026"
-_CLEANED_TABLES = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
+_CLEANED_TABLES = ("rejects", "conflicts", "quality_runs", "quality_results", "refreshes", "alerts")
 _SQL = load_queries("partitions")
 
 

@@ -88,7 +88,7 @@ def check(**lines: str) -> str:
         (
             check(row_condition="x"),
             "bad.yml:7: expect_column_values_to_be_in_set takes no row_condition; "
-            "known are column, mostly, value_set, name, expect, severity, why",
+            "known are column, mostly, value_set, name, expect, severity, when, needs, why",
         ),
         (
             check(expect="", expct="expect_column_values_to_be_in_set"),

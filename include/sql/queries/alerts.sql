@@ -1,3 +1,14 @@
+-- name: raise
+INSERT INTO shop.alerts AS open (key, severity, source, title, detail, run_id, url, owner, runbook_url)
+VALUES (%(key)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s, %(owner)s, %(runbook_url)s)
+ON CONFLICT (key) WHERE resolved_at IS NULL DO UPDATE
+SET occurrences = open.occurrences + 1, last_raised_at = clock_timestamp(), detail = excluded.detail
+RETURNING alert_id;
+
+-- name: resolve
+UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = %(resolution)s
+WHERE key = %(key)s AND resolved_at IS NULL;
+
 -- name: insert
 -- Nothing is added while the same alert is less than %(quiet_seconds)s old: for findings that every run finds again.
 INSERT INTO shop.alerts (key, severity, source, title, detail, run_id, url, resolved_at, resolution)
