@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test soak chaos bench bench-quick docs lock
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites break lint test soak chaos bench bench-quick docs lock
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ check: install ## Run the expectation suites now; SUITE=events or TABLE=shop.eve
 
 check-suites: install ## Validate the files of expectations/ offline.
 	@$(RUN) include.quality validate
+
+break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair takes it back.
+	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.breaks --help lists them" >&2; exit 2; }
+	@$(RUN) tests.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
 
 clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)

@@ -25,7 +25,7 @@ def report(
     runbook_url: str | None = None,
     views: Collection[str] = (),
 ) -> None:
-    """Raise an alert for each check that failed or could not be made, and end those of checks that pass again.
+    """Raise an alert for each check that failed or could not be made; end those of checks that do not any more.
 
     Parameters
     ----------
@@ -47,21 +47,21 @@ def report(
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["open_alerts"], {"prefix": f"quality/{outcome.suite.name}/"})
         still_open = {key for (key,) in cursor.fetchall()}
+    unjudged = {_key(outcome, one.check) for one in outcome.not_judged}
     kept = _kept(outcome, is_published=outcome.suite.table in views and outcome.scope != "candidate")
     for key in sorted(still_open - set(failing) - kept):
-        resolve_alert(dsn, key)
+        resolve_alert(dsn, key, "not judged any more" if key in unjudged else "recovered")
 
 
 def _kept(outcome: SuiteOutcome, *, is_published: bool) -> set[str]:
     """The keys of checks of which this outcome cannot say that they pass."""
     if outcome.error is not None:
         return {_key(outcome, check) for check in outcome.suite.checks}
-    kept = {
+    return {
         _key(outcome, check)
         for check in outcome.suite.checks
         if not check.is_for(outcome.scope) or (is_published and check.is_for("candidate"))
     }
-    return kept | {_key(outcome, one.check) for one in outcome.not_judged}
 
 
 def _key(outcome: SuiteOutcome, check: Check) -> str:
