@@ -10,7 +10,7 @@ PLATFORM := $(RUN) include.platform
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives user screenshots
+.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives user screenshots break
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,8 +54,9 @@ reconcile: install ## Compare the generator's manifests with Postgres, to the ro
 generate: install ## Deliver generated events; ARGS='--help' lists the options.
 	@$(RUN) include.generator $(ARGS)
 
-check: install ## Run the expectation suites now; SUITE=events for one of them.
-	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one))
+check: install ## Run the expectation suites now; SUITE=events or TABLE=shop.events for one; FULL=1 for all rows.
+	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one)) $(if $(TABLE),--table $(TABLE)) \
+		$(if $(FULL),--full)
 
 check-suites: install ## Validate the files of expectations/ offline.
 	@$(RUN) include.quality validate
@@ -65,6 +66,10 @@ alert-test: install ## Send a test alert through every channel and print what ea
 
 objectives: install ## Show how well each service level objective is kept, and the newest misses.
 	@$(RUN) include.objectives
+
+break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair takes it back.
+	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.breaks --help lists them" >&2; exit 2; }
+	@$(RUN) tests.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
 
 clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)

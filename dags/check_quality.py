@@ -1,21 +1,22 @@
-"""Check that the numbers can be trusted: every suite of `expectations/` against PostgreSQL.
+"""Check that the numbers can be trusted: every suite of `expectations/` against what was loaded lately.
 
-**What it does.** `check_suites` runs one suite after the other and leaves each result in `shop.quality_results`. It
-reads as a role that can only read, with a time limit on each query. The warnings of a suite are one
-alert, which ends when all its checks hold.
+**What it does.** `check_suites` runs one suite after the other and leaves a verdict of each in `shop.quality_runs` and
+each result in `shop.quality_results`, then the Data Docs. A suite with a window looks at what was loaded since its last
+good check; with the param `scope` `full`, all suites look at all rows, as `sweep_quality` does every night. It reads as
+a role that can only read, with a time limit on each query. A check that fails has one alert for as long as it does.
 
-**When.** Every ten minutes.
+**When.** Every ten minutes. `refresh_views` makes the checks that hold back the views by itself, before each refresh.
 
 **When it fails.** The task fails after all suites have run, with the list of critical failures: check, columns, what
 was found and what was expected. The stream goes on, and the data stays as it is. A suite with a mistake in it fails
 with file, line and a suggestion, and keeps no other from being checked: try it with `make check-suites`. How to edit
-a suite is written in `expectations/README.md`. There is no second try for a failed expectation; clear the task to
-look again.
+a suite is written in `expectations/README.md`, what to do about a finding in `docs/quality.md`. There is no second try
+for a failed expectation; clear the task to look again.
 """
 
 from datetime import timedelta
 
-from airflow.sdk import dag, task
+from airflow.sdk import Param, dag, task
 
 from include.airflow.defaults import defaults
 from include.airflow.tasks.quality import check_suites
@@ -25,6 +26,7 @@ DEADLINE = timedelta(minutes=10)
 
 @dag(
     doc_md=__doc__,
+    params={"scope": Param("window", enum=["window", "full"], description="What is new, or all rows.")},
     **defaults(
         schedule="4-59/10 * * * *",
         tags=["quality"],

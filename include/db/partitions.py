@@ -27,6 +27,7 @@ _BACKFILL_PARTITION = "events_before_2026"
 _CLEANED_TABLES = (
     "rejects",
     "conflicts",
+    "quality_runs",
     "quality_results",
     "refreshes",
     "alerts",

@@ -11,6 +11,11 @@ _NAME = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
 def load_queries(module: str) -> dict[str, str]:
+    """Read the statements of one module's file; see ``parse_queries``."""
+    return parse_queries(SQL_DIR / "queries" / f"{module}.sql")
+
+
+def parse_queries(path: Path) -> dict[str, str]:
     """Read the statements of one file.
 
     Each begins with a line ``-- name: <name>``, then comment lines that describe it, then the SQL with psycopg2's
@@ -21,6 +26,5 @@ def load_queries(module: str) -> dict[str, str]:
     dict
         Statement by name, in the order of the file.
     """
-    text = (SQL_DIR / "queries" / f"{module}.sql").read_text(encoding="utf-8")
-    parts = _NAME.split(text)
+    parts = _NAME.split(path.read_text(encoding="utf-8"))
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}

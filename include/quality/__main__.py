@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.errors import ShopstreamError, SuiteError
+from include.quality.model import Scope, Suite
 from include.quality.run import run_suite
-from include.quality.suites import SUITES_DIR, Suite, load_suite, load_suites
+from include.quality.suites import SUITES_DIR, load_suite, load_suites
 from include.settings import Settings
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.command == "validate":
             return _validate(arguments.directory)
-        return _check(arguments.directory, arguments.suite, arguments.table)
+        return _check(arguments.directory, arguments.suite, arguments.table, "full" if arguments.full else "window")
     except ShopstreamError as error:
         print(error, file=sys.stderr)
         return 1
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="run suites against Postgres and store the results")
     check.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite; may be repeated")
     check.add_argument("--table", metavar="TABLE", help="only the suites of this table, for example shop.events")
+    check.add_argument("--full", action="store_true", help="all rows, not only what is new")
     check.add_argument("--directory", type=Path, default=SUITES_DIR, help="default: %(default)s")
     return parser
 
@@ -43,14 +45,16 @@ def _validate(directory: Path) -> int:
     return 0
 
 
-def _check(directory: Path, names: list[str], table: str | None) -> int:
+def _check(directory: Path, names: list[str], table: str | None, scope: Scope) -> int:
     settings = Settings.from_env()
     suites = _choose(directory, names, table)
     run_id = f"manual__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     failures = 0
     for suite in suites:
-        outcome = run_suite(suite, read_dsn=settings.dsn("quality"), write_dsn=settings.dsn("ops"), run_id=run_id)
-        failures += len(outcome.critical_failures)
+        outcome = run_suite(
+            suite, read_dsn=settings.dsn("quality"), write_dsn=settings.dsn("ops"), run_id=run_id, scope=scope
+        )
+        failures += len(outcome.blockers)
         print(outcome.summary(), flush=True)
     return 1 if failures else 0
 

@@ -50,6 +50,20 @@ def parameters_of(expectation: str) -> list[str]:
     return [name for name in _class_of(expectation).__fields__ if name not in _INTERNAL_FIELDS]
 
 
+def is_of_rows(expectation: str) -> bool:
+    """Whether it counts the rows that do not meet it, rather than look at the table as a whole."""
+    great_expectations()
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
+
+    return issubclass(
+        _class_of(expectation), (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+    )
+
+
 def build(expectation: str, parameters: dict[str, Any], *, severity: str, number: int) -> Any:
     """An instance of an expectation.
 

@@ -7,23 +7,31 @@ with the rights of another role before anything is raised, so that no failure is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from psycopg2.extensions import parse_dsn
-from psycopg2.extras import execute_values
+import psycopg2
+from psycopg2 import sql
 
-from include.db import connect, load_queries, one_row, transaction
-from include.quality import catalog
-from include.quality.results import CheckResult, SuiteOutcome, could_not_run, interpret
-from include.quality.suites import Check, Suite
+from include.db import connect, load_queries, one_row
+from include.errors import SuiteError
+from include.quality.columns import columns_of, fault_of_columns, result_of_columns
+from include.quality.engine import engine_of, session_options
+from include.quality.model import QUERY, Check, Scope, Suite
+from include.quality.results import CheckResult, SuiteOutcome, could_not_check, could_not_run, not_judged
+from include.quality.sql_text import fill
+from include.quality.store import store
+from include.quality.suites import Draft
 
 QUERY_TIMEOUT_SECONDS = 120.0
+# A batch that was under way when the last check looked has rows that are older than it.
+OVERLAP_SECONDS = 300.0
+CANDIDATES = "shop_next"
 
 _SQL = load_queries("quality")
-# Names the driver; where to connect comes from connect_args, which know sockets and password files.
-_URL = "postgresql+psycopg2://from@connect-args/"
 
 
 def run_suite(
@@ -32,9 +40,10 @@ def run_suite(
     read_dsn: str,
     write_dsn: str,
     run_id: str,
+    scope: Scope = "window",
     timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
 ) -> SuiteOutcome:
-    """Check everything in a suite, and store every result in ``shop.quality_results``.
+    """Make the checks of a suite, and store the run in ``shop.quality_runs`` and every result in ``quality_results``.
 
     A check that could not be made, and a suite whose table is missing, are failures like any other.
 
@@ -46,115 +55,163 @@ def run_suite(
         Connections as role quality, which reads the data, and as role ops, which stores the results.
     run_id:
         Ties the results of several suites together; in Airflow the id of the DAG run.
+    scope:
+        ``window``: what was loaded since the last good check, of a suite that has a window, else all; ``full``: all
+        rows; ``candidate``: the rows of a view that are not published yet.
     timeout_seconds:
         The longest that one query may take, seconds.
     """
-    start = time.perf_counter()
+    start, started_at = time.perf_counter(), datetime.now(UTC)
+    if suite.window is None and scope == "window":
+        scope = "full"
+    outcome = SuiteOutcome(suite, run_id, scope, started_at, (), 0.0)
     try:
-        results = _check(suite, read_dsn, timeout_seconds)
+        outcome = _Run(outcome, read_dsn, timeout_seconds).finished()
     except Exception as error:
         # Whatever kept the library from running the suite must become a row, or the failure would look like silence.
-        results = [could_not_run(f"{type(error).__name__}: {error}")]
-    outcome = SuiteOutcome(suite, run_id, tuple(results), time.perf_counter() - start)
-    _store(outcome, write_dsn)
-    return outcome
+        reason = str(error) if isinstance(error, SuiteError) else f"{type(error).__name__}: {error}"
+        outcome = replace(outcome, results=(could_not_run(reason),), error=reason)
+    outcome = replace(outcome, seconds=time.perf_counter() - start)
+    return store(outcome, write_dsn)
 
 
-def _check(suite: Suite, read_dsn: str, timeout_seconds: float) -> list[CheckResult]:
-    context = catalog.great_expectations().get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    schema, table = suite.table.split(".")
-    options = (
-        f"-c timezone=UTC -c search_path={schema} -c default_transaction_read_only=on"
-        f" -c default_transaction_isolation=repeatable\\ read -c statement_timeout={timeout_seconds * 1000:.0f}"
-    )
-    source = context.data_sources.add_postgres(
-        "shop", connection_string=_URL, kwargs={"connect_args": {**parse_dsn(read_dsn), "options": options}}
-    )
-    try:
-        with _one_snapshot(source.get_execution_engine().engine, read_dsn):
-            return _results(source, suite, table)
-    finally:
-        source.get_execution_engine().engine.dispose()
-        source.get_engine().dispose()
+def run_draft(draft: Draft, *, read_dsn: str, write_dsn: str, run_id: str, scope: Scope = "window") -> SuiteOutcome:
+    """As ``run_suite``; of a suite that cannot be used the stored outcome says why, and its verdict is ``broken``."""
+    if draft.error is None and draft.suite is not None:
+        return run_suite(draft.suite, read_dsn=read_dsn, write_dsn=write_dsn, run_id=run_id, scope=scope)
+    suite = draft.suite or Suite(draft.name, "", None, ())
+    reason = str(draft.error)
+    outcome = SuiteOutcome(suite, run_id, scope, datetime.now(UTC), (could_not_run(reason),), 0.0, error=reason)
+    return store(outcome, write_dsn)
 
 
-@contextmanager
-def _one_snapshot(engine: Any, read_dsn: str) -> Iterator[None]:
-    """Let every transaction of the engine see the same state of the database.
+@dataclass
+class _Run:
+    """One run, in one snapshot."""
 
-    The library asks for the rows of a table and for those that are NULL in two queries; while the stream commits in
-    between, the second may count more than the first, which the library takes for a broken result.
-    """
-    from sqlalchemy import event
+    outcome: SuiteOutcome
+    read_dsn: str
+    timeout_seconds: float
 
-    with closing(connect(read_dsn)) as holder, holder.cursor() as cursor:
-        holder.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        cursor.execute(_SQL["export_snapshot"])
-        (snapshot,) = one_row(cursor)
+    def __post_init__(self) -> None:
+        self.suite = self.outcome.suite
+        schema, self.table = self.suite.table.split(".")
+        self.schema = CANDIDATES if self.outcome.scope == "candidate" else schema
+        self.relation = f"{self.schema}.{self.table}"
 
-        def adopt(connection: Any) -> None:
-            connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+    def finished(self) -> SuiteOutcome:
+        options = session_options(self.schema, self.timeout_seconds)
+        with closing(connect(self.read_dsn, options=options)) as holder, holder.cursor() as cursor:
+            cursor.execute(_SQL["export_snapshot"])
+            (snapshot,) = one_row(cursor)
+            columns = columns_of(cursor, self.schema, self.table)
+            window = self._window(cursor)
+            condition = self._condition(cursor, window)
+            row_count = self._count(cursor, condition)
+            placeholders = self._placeholders(cursor, window)
+            results = self._results(cursor, columns, condition, row_count, snapshot, placeholders)
+        return replace(self.outcome, results=results, window=window)
 
-        event.listen(engine, "begin", adopt)
-        yield
+    def _results(
+        self,
+        cursor: Any,
+        columns: dict[str, str],
+        condition: str | None,
+        row_count: int,
+        snapshot: str,
+        placeholders: dict[str, str],
+    ) -> tuple[CheckResult, ...]:
+        known: list[CheckResult] = []
+        if self.suite.columns is not None:
+            known.append(result_of_columns(self.suite.columns, columns))
+        numbered = [one for one in enumerate(self.suite.checks) if one[1].is_for(self.outcome.scope)]
+        settled: dict[int, CheckResult] = {}
+        for number, check in numbered:
+            batch = f"(SELECT * FROM {self.relation} WHERE {condition or 'true'})"  # noqa: S608 - as in engine
+            result = self._settle(cursor, check, columns, {**placeholders, "batch": batch})
+            if result is not None:
+                settled[number] = result
+        left = [(number, _filled(check, placeholders)) for number, check in numbered if number not in settled]
+        if left:
+            with engine_of(
+                self.read_dsn,
+                self.relation,
+                condition,
+                row_count=row_count,
+                snapshot=snapshot,
+                timeout_seconds=self.timeout_seconds,
+            ) as engine:
+                settled |= engine.check(left)
+        return (*known, *(replace(settled[number], check=check) for number, check in numbered))
 
+    def _settle(
+        self, cursor: Any, check: Check, columns: dict[str, str], placeholders: dict[str, str]
+    ) -> CheckResult | None:
+        """The result of a check that need not be made, or cannot: None for all others."""
+        fault = fault_of_columns(self.suite, check, columns)
+        if fault is not None:
+            return could_not_check(check, fault)
+        if check.needs is None:
+            return None
+        cursor.execute(_SQL["before_needs"])
+        try:
+            cursor.execute(fill(check.needs.query, placeholders))
+            return None if cursor.fetchone() else not_judged(check, check.needs.otherwise)
+        except psycopg2.Error as error:
+            return could_not_check(check, f"{_place(self.suite.path, check)}: needs: {str(error).strip()}")
+        finally:
+            cursor.execute(_SQL["after_needs"])
 
-def _results(source: Any, suite: Suite, table: str) -> list[CheckResult]:
-    batch = _asset(source, suite, table).add_batch_definition_whole_table("all").get_batch()
-    numbered = list(enumerate(suite.checks))
-    custom = [(number, check) for number, check in numbered if check.expectation == catalog.CUSTOM_SQL]
-    others = [(number, check) for number, check in numbered if check.expectation != catalog.CUSTOM_SQL]
-    # Only custom SQL may return its rows: their number is limited, that of a column's unexpected values is not.
-    validations = {**_validate(batch, others, "SUMMARY"), **_validate(batch, custom, "COMPLETE")}
-    return [interpret(check, validations.get(number)) for number, check in numbered]
-
-
-def _asset(source: Any, suite: Suite, table: str) -> Any:
-    if suite.rows is None:
-        return source.add_table_asset(suite.name, table_name=table)
-    query = f"SELECT * FROM {suite.table} WHERE {suite.rows}"  # noqa: S608 - suites are code, run by a role that reads
-    _fetch_no_rows(source.get_execution_engine().engine, query)
-    return source.add_query_asset(suite.name, query=query)
-
-
-def _fetch_no_rows(engine: Any, query: str) -> None:
-    """Keep the library from fetching all rows of a query asset, which it does only to learn their columns.
-
-    Everywhere else the query stands as a subquery; run by itself it gets a LIMIT.
-    """
-    from sqlalchemy import event
-
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def limit(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        return (f"{statement} LIMIT 0" if statement.replace("%%", "%") == query else statement), parameters
-
-
-def _validate(batch: Any, checks: list[tuple[int, Check]], result_format: str) -> dict[int, Any]:
-    """The library's results by number of the check."""
-    if not checks:
-        return {}
-    expectations = [
-        catalog.build(check.expectation, check.parameters, severity=check.severity, number=number)
-        for number, check in checks
-    ]
-    suite = catalog.great_expectations().ExpectationSuite(name=result_format, expectations=expectations)
-    results = batch.validate(suite, result_format=result_format).results
-    return {one.expectation_config.meta["number"]: one for one in results}
-
-
-def _store(outcome: SuiteOutcome, write_dsn: str) -> None:
-    run = {
-        "run_id": outcome.run_id,
-        "suite": outcome.suite.name,
-        "table_name": outcome.suite.table,
-        "duration_ms": round(1000 * outcome.seconds, 1),
-    }
-    with transaction(write_dsn) as cursor:
-        execute_values(
-            cursor,
-            _SQL["store"],
-            [{**run, **result.row()} for result in outcome.results],
-            template="(%(run_id)s, %(suite)s, %(table_name)s, %(check_name)s, %(column_name)s, %(severity)s,"
-            " %(is_success)s, %(observed)s, %(expected)s, %(sample)s::jsonb, %(error)s, %(duration_ms)s)",
+    def _window(self, cursor: Any) -> tuple[datetime | None, datetime] | None:
+        window = self.suite.window
+        if window is None:
+            return None
+        cursor.execute(
+            _SQL["window"],
+            {
+                "suite": self.suite.name,
+                "first": window.first,
+                "longest": window.longest,
+                "overlap_seconds": OVERLAP_SECONDS,
+            },
         )
+        window_from, window_to = one_row(cursor)
+        return (None if self.outcome.scope == "full" else window_from), window_to
+
+    def _condition(self, cursor: Any, window: tuple[datetime | None, datetime] | None) -> str | None:
+        conditions = [f"({self.suite.rows})"] if self.suite.rows else []
+        if self.suite.window is not None and window is not None and window[0] is not None:
+            bounds = sql.SQL("{column} > {window_from} AND {column} <= {window_to}").format(
+                column=sql.Identifier(self.suite.window.column),
+                window_from=sql.Literal(window[0]),
+                window_to=sql.Literal(window[1]),
+            )
+            conditions.append(bounds.as_string(cursor))
+        return " AND ".join(conditions) or None
+
+    def _count(self, cursor: Any, condition: str | None) -> int:
+        where = sql.SQL(condition or "true")
+        relation = sql.Identifier(self.schema, self.table)
+        cursor.execute(sql.SQL(_SQL["count"]).format(relation=relation, where=where))
+        return int(one_row(cursor)[0])
+
+    def _placeholders(self, cursor: Any, window: tuple[datetime | None, datetime] | None) -> dict[str, str]:
+        cursor.execute(_SQL["last_batch"], {"view_name": self.table, "is_candidate": self.outcome.scope == "candidate"})
+        (last_batch_id,) = one_row(cursor)
+        window_from, window_to = window or (None, self.outcome.started_at)
+        return {
+            "window_from": f"'{window_from.isoformat() if window_from else '-infinity'}'::timestamptz",
+            "window_to": f"'{window_to.isoformat()}'::timestamptz",
+            "last_batch_id": f"{last_batch_id}::bigint",
+        }
+
+
+def _filled(check: Check, placeholders: dict[str, str]) -> Check:
+    query = check.parameters.get(QUERY)
+    if query is None:
+        return check
+    return replace(check, parameters={**check.parameters, QUERY: fill(query, placeholders)})
+
+
+def _place(path: Path, check: Check) -> str:
+    return f"{path}:{check.line}"

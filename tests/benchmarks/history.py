@@ -6,7 +6,8 @@ import time
 
 from include.db import transaction
 from include.db.facts import advance_facts, audit_facts
-from include.db.views import refresh_view, view_names
+from include.db.refresh import refresh_view
+from include.db.views import view_names
 from tests.benchmarks import throughput
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Figure, Measured, Reach

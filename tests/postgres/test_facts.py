@@ -12,7 +12,8 @@ import pytest
 from include.contract import CURRENCIES, EVENT_TYPES
 from include.db import transaction
 from include.db.facts import advance_facts, audit_facts, forget_retired
-from include.db.views import refresh_view, view_names
+from include.db.refresh import refresh_view
+from include.db.views import view_names
 from include.settings import Settings
 from tests.support.rows import at, load_batch, make_event
 

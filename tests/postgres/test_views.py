@@ -15,7 +15,8 @@ import pytest
 
 from include.contract import CATEGORIES, CURRENCIES, EVENT_TYPES
 from include.db import connect, transaction
-from include.db.views import RefreshError, apply_views, read_views, refresh_view, stale_views, view_names
+from include.db.refresh import RefreshError, refresh_view, stale_views
+from include.db.views import apply_views, read_views, view_names
 from include.errors import MigrationError
 from include.settings import Settings
 from tests.support.rows import at, load_batch, make_event
@@ -302,7 +303,7 @@ def test_analysts_do_not_see_who_the_customer_is(refreshed: Settings) -> None:
     with transaction(refreshed.dsn("owner")) as cursor:
         cursor.execute(
             "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
-            " WHERE relname = ANY (%s) AND attnum > 0"
+            " WHERE relnamespace = 'shop'::regnamespace AND relname = ANY (%s) AND attnum > 0"
             " AND NOT has_column_privilege('shop_analyst', attrelid, attnum, 'SELECT')",
             (list(view_names()),),
         )

@@ -71,6 +71,7 @@ def load_batch(
     *,
     rejects: Iterable[Mapping[str, Any]] = (),
     ingested_at: datetime | None = None,
+    name: str | None = None,
 ) -> int:
     """Store one file of events and rejects as one committed batch, with ledger, rollups and partitions.
 
@@ -84,6 +85,8 @@ def load_batch(
         Each with ``raw`` and ``reasons``.
     ingested_at:
         When it was loaded; default now.
+    name:
+        Of the file; default a new one.
 
     Returns
     -------
@@ -93,6 +96,7 @@ def load_batch(
     ingested_at = ingested_at or datetime.now(UTC)
     rejects = list(rejects)
     number = next(_numbers)
+    name = name or f"events-{number}.csv"
     counts = {"read": len(events) + len(rejects), "accepted": len(events), "rejected": len(rejects)}
     with transaction(owner_dsn) as cursor:
         cursor.execute(
@@ -106,7 +110,7 @@ def load_batch(
             "INSERT INTO shop.files (name, state, size_bytes, arrived_at, settled_at, batch_id, read, accepted,"
             " rejected) VALUES (%(name)s, 'loaded', 0, %(at)s, %(at)s, %(batch_id)s, %(read)s, %(accepted)s,"
             " %(rejected)s) RETURNING file_id",
-            {**counts, "name": f"events-{number}.csv", "at": ingested_at, "batch_id": batch_id},
+            {**counts, "name": name, "at": ingested_at, "batch_id": batch_id},
         )
         file_id = cursor.fetchone()[0]
         days = {event["event_time"].astimezone(UTC).date() for event in events}
@@ -120,7 +124,7 @@ def load_batch(
             cursor,
             "INSERT INTO shop.rejects (batch_id, file_id, file_name, line, raw, reasons, rejected_at) VALUES %s",
             [
-                (batch_id, file_id, f"events-{number}.csv", line, row["raw"], row["reasons"], ingested_at)
+                (batch_id, file_id, name, line, row["raw"], row["reasons"], ingested_at)
                 for line, row in enumerate(rejects, start=2)
             ],
         )

@@ -13,7 +13,9 @@ from include.contract import COLUMNS, FILE_FAULTS, REJECT_RULES
 from include.db.views import view_names
 from include.errors import SuiteError
 from include.quality.__main__ import main
-from include.quality.suites import SUITES_DIR, Suite, load_suite, load_suites, suite_names
+from include.quality.model import Suite
+from include.quality.sql_text import fault_of_query
+from include.quality.suites import SUITES_DIR, load_suite, load_suites, suite_names
 from include.settings import REPOSITORY
 
 
@@ -88,7 +90,7 @@ def check(**lines: str) -> str:
         (
             check(row_condition="x"),
             "bad.yml:7: expect_column_values_to_be_in_set takes no row_condition; "
-            "known are column, mostly, value_set, name, expect, severity, why",
+            "known are column, mostly, value_set, name, expect, severity, when, needs, why",
         ),
         (
             check(expect="", expct="expect_column_values_to_be_in_set"),
@@ -122,6 +124,59 @@ def check(**lines: str) -> str:
             check() + "rows: true; drop table shop.events\n",
             "bad.yml:7: rows must be one SQL condition, without a semicolon",
         ),
+        *(
+            (
+                check(
+                    name="sql",
+                    expect="unexpected_rows_expectation",
+                    column="",
+                    value_set="",
+                    unexpected_rows_query=query,
+                ),
+                f"bad.yml:6: unexpected_rows_query {fault}",
+            )
+            for query, fault in {
+                "DELETE FROM shop.events": "has DELETE in it; a check only reads,"
+                " and its role may do no more: write a SELECT",
+                "WITH a AS (delete from x RETURNING 1) SELECT 1": "has DELETE in it; a check only reads,"
+                " and its role may do no more: write a SELECT",
+                "SELECT 1; DROP TABLE x": "has DROP in it; a check only reads,"
+                " and its role may do no more: write a SELECT",
+                "SELECT 1; SELECT 2": "has more than one statement; write one SELECT",
+                "SELEC 1": "begins with SELEC; write one SELECT, or WITH ... SELECT",
+                "SELECT '{wndow}'": "has {wndow}; known are {batch}, {window_from}, {window_to}, {last_batch_id},"
+                " and a brace that belongs to the SQL is written twice",
+                "SELECT '{a'": "has a brace without its other half (expected '}' before end of string);"
+                " a brace that belongs to the SQL is written twice",
+            }.items()
+        ),
+        (
+            check() + "window: {column: ingestd_at, first: 1 hour, longest: 1 day}\n",
+            "bad.yml:7: shop.events has no column ingestd_at; did you mean ingested_at?",
+        ),
+        (
+            check() + "window: {column: ingested_at, first: soon, longest: 1 day}\n",
+            "bad.yml:7: first: 'soon' is not a time such as 10 minutes, 1 hour or 2 days",
+        ),
+        (
+            check() + "window: {column: ingested_at}\n",
+            "bad.yml:7: the window lacks first, longest; write, for example, "
+            "`window: {column: ingested_at, first: 1 hour, longest: 1 day}`",
+        ),
+        (check() + "holds_publication: maybe\n", "bad.yml:7: holds_publication must be true or false, not maybe"),
+        (check(when="nihgtly"), "bad.yml:7: when nihgtly does not exist; did you mean nightly?"),
+        (
+            check(needs="{query: SELECT 1}"),
+            "bad.yml:7: needs lacks otherwise; it is a `query:` that returns a row, and `otherwise:` what to say",
+        ),
+        (
+            check(needs="{query: TRUNCATE x, otherwise: no}"),
+            "bad.yml:7: query has TRUNCATE in it; a check only reads, and its role may do no more: write a SELECT",
+        ),
+        (
+            check().replace("shop.events", "shop.mine") + "columns: {currencies: text}\n",
+            "bad.yml:4: shop.mine has no column currency; did you mean currencies?",
+        ),
         (
             "table: shop.events\n",
             "bad.yml:1: the suite has no checks; add a list `checks:` with at least one `- expect: ...`",
@@ -143,6 +198,18 @@ def check(**lines: str) -> str:
 )
 def test_each_mistake_has_its_place_and_remedy(tmp_path: Path, text: str, fault: str) -> None:
     assert fault in faults_of(tmp_path, text)
+
+
+def test_the_name_of_a_file_names_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "My suite.yml").write_text(check(), encoding="utf-8")
+    with pytest.raises(SuiteError, match=r"My suite\.yml:1: the file's name, My suite\.yml, must be of a-z, 0-9 and _"):
+        load_suites(tmp_path)
+
+
+def test_what_looks_like_a_write_in_a_text_is_none(tmp_path: Path) -> None:
+    query = "SELECT 'a; DELETE FROM b' AS \"(DROP\" /* ;CREATE */ FROM {batch} -- (ALTER\n"
+    assert fault_of_query(query) == ""
+    assert fault_of_query("SELECT '{{1,2}}'::int[]") == ""
 
 
 def test_a_file_that_is_not_text_is_a_mistake(tmp_path: Path) -> None:
@@ -187,6 +254,11 @@ def test_every_table_with_data_has_a_suite(shipped: dict[str, Suite]) -> None:
     tables = {"batches", "events", "files", "rejects", "rollup_minute", *view_names()}
     assert {suite.table for suite in shipped.values()} == {f"shop.{table}" for table in tables}
     assert {suite.name: suite.table for suite in shipped.values()} == {name: f"shop.{name}" for name in tables}
+
+
+def test_columns_of_events_are_those_of_the_contract(shipped: dict[str, Suite]) -> None:
+    added = {"batch_id": "bigint", "file_id": "bigint", "ingested_at": "timestamptz", "extra": "jsonb"}
+    assert shipped["events"].columns == {column.name: column.postgres_type for column in COLUMNS} | added
 
 
 def test_closed_sets_are_those_of_the_contract(shipped: dict[str, Suite]) -> None:
@@ -246,6 +318,7 @@ def test_the_readme_shows_a_suite_that_works(tmp_path: Path) -> None:
     assert [one.name for one in suite.checks] == [
         "expect_column_values_to_be_in_set",
         "purchases_carry_a_payment_method",
+        "no_day_is_half_as_large",
     ]
 
 

@@ -9,6 +9,7 @@ from include.db.archive import prune
 from include.db.facts import forget_retired
 from include.db.partitions import maintain
 from include.db.retirement import retire_ledger
+from include.quality.pages import expire_pages
 from include.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ def maintain_partitions() -> None:
 
 
 def prune_files() -> None:
-    """Remove loaded files, manifests, quarantined files and logs that are past their age."""
-    for pruned in prune(Settings.from_env(), dsn_of(OPS_CONN_ID)):
+    """Remove loaded files, manifests, quarantined files, logs and pages of suites that are past their age."""
+    settings, dsn = Settings.from_env(), dsn_of(OPS_CONN_ID)
+    for pruned in prune(settings, dsn):
         _log.info("%s", pruned)
+    pages = expire_pages(settings.quality_docs_dir, dsn, retention_days=settings.retention_days)
+    _log.info("%s: %s pages removed", settings.quality_docs_dir, pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,58 +11,74 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
 from include.airflow.dispatch import tell_now
-from include.airflow.notifier import runbook_url
-from include.alerts import Alert, settle_alerts
+from include.airflow.notifier import ReportedFailure, runbook_url
+from include.db.views import view_names
 from include.errors import SuiteError
-from include.quality.run import run_suite
-from include.quality.suites import SUITES_DIR, load_suite, suite_names
+from include.quality.alerting import report
+from include.quality.pages import write_pages
+from include.quality.run import run_draft
+from include.quality.suites import SUITES_DIR, read_drafts
+from include.settings import Settings
 
 if TYPE_CHECKING:
     from include.quality.results import SuiteOutcome
 
 _log = logging.getLogger(__name__)
-_KEYS = "quality: "
 
 
-def check_suites(directory: str = str(SUITES_DIR), ti: Any = None) -> None:
+def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any = None) -> None:
     """Run every suite of a directory and fail at the end with the list of what is critical.
 
     All in one process: the library takes eight seconds of CPU to import. A suite that is written wrongly counts as a
-    failure and keeps no other from being checked. Warnings become alerts.
+    failure and keeps no other from being checked. What fails has an alert of its own for as long as it does.
     """
     read_dsn, write_dsn = dsn_of(QUALITY_CONN_ID), dsn_of(OPS_CONN_ID)
-    names = suite_names(Path(directory))
-    if not names:
-        raise AirflowFailException(f"{directory} holds no suite, so nothing was checked.")
-    failures: list[str] = []
-    warnings: list[Alert] = []
-    for name in names:
-        try:
-            suite = load_suite(name, Path(directory))
-        except SuiteError as error:
-            _log.error("%s", error)
-            failures.append(f"{name}: {error}")
-            continue
-        outcome = run_suite(suite, read_dsn=read_dsn, write_dsn=write_dsn, run_id=ti.run_id)
-        _log.log(logging.ERROR if outcome.critical_failures else logging.INFO, "%s", outcome.summary())
-        failures += [f"{name}: {one}" for one in outcome.critical_failures]
-        if outcome.warnings:
-            warnings.append(_warning(outcome, ti))
-    settle_alerts(write_dsn, _KEYS, warnings)
-    tell_now(write_dsn)
+    try:
+        drafts = read_drafts(Path(directory))
+    except SuiteError as error:
+        raise AirflowFailException(f"Nothing was checked: {error}") from error
+    outcomes: list[SuiteOutcome] = []
+    told = teller(outcomes, ti)
+    for draft in drafts:
+        told(
+            run_draft(
+                draft,
+                read_dsn=read_dsn,
+                write_dsn=write_dsn,
+                run_id=ti.run_id,
+                scope=(params or {}).get("scope", "window"),
+            )
+        )
+    conclude(outcomes)
+    failures = [f"- {one.suite.name}: {result}" for one in outcomes for result in one.blockers]
     if failures:
-        raise AirflowFailException(f"{len(failures)} critical failures:\n" + "\n".join(f"- {one}" for one in failures))
+        raise ReportedFailure(f"{len(failures)} critical failures:\n" + "\n".join(failures))
 
 
-def _warning(outcome: SuiteOutcome, ti: Any) -> Alert:
-    checks = ", ".join(dict.fromkeys(one.check.name for one in outcome.warnings))
-    return Alert(
-        severity="warning",
-        source=f"{ti.dag_id}.{ti.task_id}",
-        key=f"{_KEYS}{outcome.suite.name}",
-        title=f"{outcome.suite.name}: {checks}",
-        detail=outcome.summary(),
-        run_id=ti.run_id,
-        url=ti.log_url,
-        runbook_url=runbook_url(ti.dag_id),
-    )
+def teller(outcomes: list[SuiteOutcome], ti: Any) -> Callable[[SuiteOutcome], None]:
+    """Whoever is told of an outcome: the log, the alerts, and a list."""
+    views = [f"shop.{name}" for name in view_names()]
+
+    def tell(outcome: SuiteOutcome) -> None:
+        _log.log(logging.ERROR if outcome.blockers else logging.INFO, "%s", outcome.summary())
+        report(
+            outcome,
+            dsn_of(OPS_CONN_ID),
+            source=f"{ti.dag_id}.{ti.task_id}",
+            url=ti.log_url,
+            runbook_url=runbook_url(ti.dag_id),
+            views=views,
+        )
+        outcomes.append(outcome)
+
+    return tell
+
+
+def conclude(outcomes: list[SuiteOutcome]) -> None:
+    """Send the alerts and write the Data Docs. The results are stored: an unwritten page is only told."""
+    dsn, directory = dsn_of(OPS_CONN_ID), Settings.from_env().quality_docs_dir
+    tell_now(dsn)
+    try:
+        write_pages(outcomes, directory, dsn)
+    except OSError:
+        _log.exception("The Data Docs in %s could not be written; the results are in shop.quality_runs.", directory)

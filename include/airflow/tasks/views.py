@@ -1,14 +1,25 @@
-"""Facts and materialized views: brought up to date, audited, looked at."""
+"""Facts and materialized views: brought up to date, audited, published, looked at."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow.connections import OPS_CONN_ID, dsn_of
+from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
+from include.airflow.notifier import ReportedFailure
+from include.airflow.tasks.quality import conclude, teller
 from include.db.facts import advance_facts, audit_facts
-from include.db.views import refresh_view, stale_views, view_names
+from include.db.refresh import publish_candidate, stale_views
+from include.db.views import view_names
+from include.quality.publication import Auditor
+from include.quality.suites import SUITES_DIR
+
+if TYPE_CHECKING:
+    from include.quality.results import SuiteOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +50,40 @@ def audit(*, timeout_seconds: float) -> None:
     _log.info("%s agree with the events.", ", ".join(differing))
 
 
-def refresh(view_name: str, *, timeout_seconds: float) -> None:
-    """Refresh one view; the time and the row count are also recorded in ``shop.refreshes``."""
-    done = refresh_view(dsn_of(OPS_CONN_ID), view_name, timeout_seconds=timeout_seconds)
-    _log.info("%s: %s rows in %.2f s", done.view_name, f"{done.row_count:,}", done.seconds)
+def build_and_audit(*, timeout_seconds: float, directory: str = str(SUITES_DIR), ti: Any = None) -> dict[str, Any]:
+    """Build the candidates of all views aside, and check the new events and the candidates.
+
+    Returns which may be published. Fails when none may, because what was loaded lately is not to be trusted.
+    """
+    outcomes: list[SuiteOutcome] = []
+    found = Auditor(
+        Path(directory),
+        read_dsn=dsn_of(QUALITY_CONN_ID),
+        write_dsn=dsn_of(OPS_CONN_ID),
+        run_id=ti.run_id,
+        timeout_seconds=timeout_seconds,
+        on_outcome=teller(outcomes, ti),
+    ).audit()
+    conclude(outcomes)
+    if found.gate:
+        reasons = "\n".join(f"- {one}" for one in found.gate)
+        raise ReportedFailure(f"Nothing is published, readers keep the rows of before:\n{reasons}")
+    return asdict(found)
+
+
+def publish(view_name: str, audited: dict[str, Any], *, timeout_seconds: float) -> None:
+    """Let people read the rows that were checked, or fail with the reason why they are held back."""
+    if reason := audited["held"].get(view_name):
+        raise ReportedFailure(f"shop.{view_name} is held back, readers keep the rows of before: {reason}")
+    if reason := audited["unbuilt"].get(view_name):
+        raise AirflowFailException(reason)
+    refresh_id = audited["ready"][view_name]
+    done = publish_candidate(dsn_of(OPS_CONN_ID), view_name, refresh_id, timeout_seconds=timeout_seconds)
+    _log.info("%s: %s rows published in %.2f s", done.view_name, f"{done.row_count:,}", done.seconds)
 
 
 def check_freshness(max_age_seconds: float) -> None:
-    """Fail when a view is out of date, and say which and by how much."""
+    """Fail when what people read of a view is out of date, and say which and by how much."""
     stale = stale_views(dsn_of(OPS_CONN_ID), max_age_seconds=max_age_seconds)
     if stale:
         # Another try would find the same.

@@ -101,6 +101,7 @@ CREATE TABLE shop.quality_runs (
     checks integer NOT NULL,
     critical_failures integer NOT NULL,
     warnings integer NOT NULL,
+    not_judged integer NOT NULL DEFAULT 0,
     error text,
     docs_path text
 );
@@ -110,12 +111,21 @@ COMMENT ON COLUMN shop.quality_runs.scope IS
     'window: what was loaded since the last good run; full: all rows; candidate: a view that is not yet published.';
 COMMENT ON COLUMN shop.quality_runs.verdict IS
     'passed; warned: a warning failed; failed: a critical check failed; broken: the suite could not be read or run.';
+COMMENT ON COLUMN shop.quality_runs.not_judged IS 'Checks for which there is too little to compare with; they neither passed nor failed.';
 COMMENT ON COLUMN shop.quality_runs.docs_path IS 'Its page below the Data Docs; NULL when none was made or it has expired.';
 
 -- Serves the newest runs of a suite, and the last good one.
 CREATE INDEX quality_runs_suite ON shop.quality_runs (suite, finished_at DESC);
 
-ALTER TABLE shop.quality_results ADD COLUMN quality_run_id bigint REFERENCES shop.quality_runs ON DELETE CASCADE;
+ALTER TABLE shop.quality_results
+    ADD COLUMN quality_run_id bigint REFERENCES shop.quality_runs ON DELETE CASCADE,
+    ADD COLUMN is_judged boolean NOT NULL DEFAULT true,
+    ALTER COLUMN duration_ms DROP NOT NULL;
+
+COMMENT ON COLUMN shop.quality_results.is_judged IS
+    'Whether there was enough to compare with; when not, is_success is true, and observed says what is missing.';
+COMMENT ON COLUMN shop.quality_results.duration_ms IS
+    'Milliseconds of the check itself; NULL when it shares its queries with others, and so has no time of its own.';
 
 -- Serves the results of one run, and the deletion of a run.
 CREATE INDEX quality_results_run ON shop.quality_results (quality_run_id);
@@ -133,6 +143,13 @@ UPDATE shop.refreshes SET published_at = finished_at WHERE error IS NULL;
 COMMENT ON TABLE shop.refreshes IS
     'Every refresh of a materialized view; last_batch_id is the newest batch that it contains. Analysts see a refresh once it is published.';
 COMMENT ON COLUMN shop.refreshes.held_because IS 'The critical checks that kept it from being published; readers keep the one before.';
+COMMENT ON COLUMN shop.refreshes.finished_at IS 'When its rows were worked out; they are as old as that, whenever they were published.';
+
+-- Views are built here, checked, and then copied to where they are read.
+CREATE SCHEMA shop_next;
+
+COMMENT ON SCHEMA shop_next IS
+    'The candidates of the materialized views: for each, its query (mart_x_query) and the rows that are to be published (mart_x).';
 
 -- Objectives ----------------------------------------------------------------------------------------------------------
 
@@ -204,6 +221,7 @@ GRANT SELECT, INSERT, UPDATE ON shop.alerts TO shop_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     shop.quality_runs, shop.objective_minutes, shop.objective_months, shop.objective_misses TO shop_ops;
 GRANT UPDATE ON shop.refreshes TO shop_ops;
+GRANT USAGE ON SCHEMA shop_next TO shop_ops, shop_quality;
 GRANT SELECT, INSERT ON shop.actions TO shop_ops;
 GRANT SELECT ON
     shop.alert_deliveries, shop.alert_channels, shop.quality_runs, shop.objective_minutes, shop.objective_months,

@@ -58,6 +58,10 @@ DELETE FROM shop.rejects WHERE rejected_at < %(cutoff)s;
 -- name: delete_conflicts
 DELETE FROM shop.conflicts WHERE found_at < %(cutoff)s;
 
+-- name: delete_quality_runs
+-- With their results; those of before suites had runs are deleted by themselves.
+DELETE FROM shop.quality_runs WHERE finished_at < %(cutoff)s;
+
 -- name: delete_quality_results
 DELETE FROM shop.quality_results WHERE checked_at < %(cutoff)s;
 
