@@ -91,8 +91,8 @@ def fill(settings: Settings) -> None:
     sql(
         settings,
         "INSERT INTO shop.alerts (key, severity, source, title, detail) VALUES ('k', 'warning', 's', 't', 'd');"
-        "INSERT INTO shop.alert_deliveries (alert_id, channel, occasion, due_at)"
-        " VALUES (1, 'mail', 'raised', now() - interval '6 min'), (1, 'chat', 'raised', now())",
+        "INSERT INTO shop.alert_deliveries (alert_id, channel, occasion, severity, due_at)"
+        " VALUES (1, 'mail', 'raised', 'warning', now() - interval '6 min'), (1, 'chat', 'raised', 'warning', now())",
     )
     sql(
         settings,

@@ -72,8 +72,8 @@ INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at, resolv
 SELECT 'k' || row_number() OVER (), 'warning', 's', 't', 'd', at, at, 'recovered'
 FROM generate_series(now() - %(batches)s * interval '15 seconds', now(), '5 minutes') AS at;
 
-INSERT INTO shop.alert_deliveries (alert_id, channel, occasion, state, sent_at)
-SELECT alert_id, 'mail', 'raised', 'sent', raised_at FROM shop.alerts;
+INSERT INTO shop.alert_deliveries (alert_id, channel, occasion, severity, state, sent_at)
+SELECT alert_id, 'mail', 'raised', severity, 'sent', raised_at FROM shop.alerts;
 
 INSERT INTO shop.actions (actor, action, subject, reason)
 SELECT 'otto', 'alert.acknowledge', 'alert ' || number, 'why' FROM generate_series(1, 5000) AS number;
