@@ -23,6 +23,7 @@ DAGS = (
     "maintain_partitions",
     "refresh_views",
     "stream_events",
+    "sweep_quality",
     "watch_stream",
 )
 # None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.

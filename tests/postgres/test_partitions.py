@@ -165,6 +165,12 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 moment,
             )
             cursor.execute(
+                "INSERT INTO shop.quality_runs (run_id, suite, table_name, scope, started_at, finished_at, verdict,"
+                " checks, critical_failures, warnings)"
+                " VALUES ('r', 's', 't', 'full', %(at)s, %(at)s, 'passed', 1, 0, 0)",
+                moment,
+            )
+            cursor.execute(
                 "INSERT INTO shop.refreshes (view_name, started_at, finished_at) VALUES ('v', %(at)s, %(at)s)", moment
             )
             cursor.execute(
@@ -177,7 +183,7 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 " SELECT %(id)s, batch_id, file_id, 2, '{city}', '{}', %(at)s FROM shop.files ORDER BY file_id LIMIT 1",
                 {**moment, "id": uuid7(days_ago(days))},
             )
-    tables = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
+    tables = ("rejects", "conflicts", "quality_runs", "quality_results", "refreshes", "alerts")
     assert keep_a_week(database).deleted == dict.fromkeys(tables, 1)
     for table in tables:
         assert one(database, f"SELECT count(*) FROM shop.{table}") == 1
