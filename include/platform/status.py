@@ -159,17 +159,10 @@ def _data_lines(status: PlatformStatus, stream: StreamStatus) -> list[str]:
         f"{totals['files_quarantined']:,} files in quarantine",
     ]
     for refresh in status.refreshes:
-        outcome = (
-            f"[red]{escape(refresh['error'].splitlines()[0])}[/red]"
-            if refresh["error"]
-            else f"{refresh['row_count']:,} rows in {refresh['seconds']:.1f} s"
-        )
-        lines.append(f"[bold]View[/bold]     {refresh['view_name']}: {outcome}, {age(refresh['age_seconds'])} ago")
+        outcome = f"{describe_refresh(refresh)}, {age(refresh['age_seconds'])} ago"
+        lines.append(f"[bold]View[/bold]     {refresh['view_name']}: {outcome}")
     for suite in status.quality:
-        failures = [f"{suite[kind]} {kind}" for kind in ("critical", "warnings") if suite[kind]]
-        color = "red" if suite["critical"] else "yellow" if suite["warnings"] else "green"
-        outcome = f"[{color}]{' and '.join(failures) + ' failed' if failures else 'all hold'}[/{color}]"
-        checked = f"{suite['checks']} checks, {outcome}, {age(suite['age_seconds'])} ago"
+        checked = f"{suite['checks']} checks, {describe_verdict(suite)}, {age(suite['age_seconds'])} ago"
         lines.append(f"[bold]Suite[/bold]    {suite['suite']}: {checked}")
     open_ones, lately = _counted(status.open_alerts), _counted(status.alert_counts)
     lines.append(f"[bold]Alerts[/bold]   {open_ones} open; {lately} in 24 hours")
@@ -182,6 +175,24 @@ def _data_lines(status: PlatformStatus, stream: StreamStatus) -> list[str]:
 
 def _counted(alerts: list[dict[str, Any]]) -> str:
     return ", ".join(f"{one['alerts']} {one['severity']}" for one in alerts) or "none"
+
+
+def describe_refresh(refresh: dict[str, Any]) -> str:
+    """What came of the last refresh of a view, as markup."""
+    if refresh["error"]:
+        return f"[red]{escape(refresh['error'].splitlines()[0])}[/red]"
+    if refresh["held_because"]:
+        return f"[red]held back: {escape(refresh['held_because'])}[/red]"
+    return f"{refresh['row_count']:,} rows in {refresh['seconds']:.1f} s"
+
+
+def describe_verdict(suite: dict[str, Any]) -> str:
+    """What the last run of a suite found, as markup."""
+    if suite["verdict"] == "broken":
+        return "[red]the suite, or a check of it, cannot be used[/red]"
+    failures = [f"{suite[kind]} {kind}" for kind in ("critical", "warnings") if suite[kind]]
+    color = "red" if suite["critical"] else "yellow" if suite["warnings"] else "green"
+    return f"[{color}]{' and '.join(failures) + ' failed' if failures else 'all hold'}[/{color}]"
 
 
 def describe_stream(stream: StreamStatus) -> str:

@@ -156,7 +156,7 @@ class _Run:
         cursor.execute(_SQL["before_needs"])
         try:
             cursor.execute(fill(check.needs.query, placeholders))
-            return None if cursor.fetchone() else not_judged(check, check.needs.otherwise)
+            return None if cursor.rowcount else not_judged(check, check.needs.otherwise)
         except psycopg2.Error as error:
             return could_not_check(check, f"{_place(self.suite.path, check)}: needs: {str(error).strip()}")
         finally:

@@ -23,6 +23,7 @@ DAG_IDS = [
     "maintain_partitions",
     "refresh_views",
     "stream_events",
+    "sweep_quality",
     "watch_stream",
 ]
 DAG_FILES = sorted((REPOSITORY / "dags").glob("*.py"))

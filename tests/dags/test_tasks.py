@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.airflow.notifier import ReportedFailure
 from include.airflow.tasks import feed, maintenance, quality, views
 from include.db import transaction
 from include.db.views import view_names
@@ -57,12 +58,20 @@ def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
         views.audit(timeout_seconds=60)
 
 
-def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings) -> None:
+def _suites(directory: Path, *, table: str = "shop.alerts", severity: str = "info", more: str = "") -> Path:
+    """A directory with one suite, whose only check fails."""
+    check = "{name: never, expect: expect_table_row_count_to_equal, value: -1, severity: " + severity + "}"
+    (directory / "only.yml").write_text(f"table: {table}\n{more}checks:\n  - {check}\n")
+    return directory
+
+
+def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings, tmp_path: Path) -> None:
     _query(airflow, "DELETE FROM shop.refreshes RETURNING 1")
     with pytest.raises(AirflowFailException, match=f"{len(view_names())} views are stale:\n- mart_.*never refreshed"):
         views.check_freshness(60.0)
+    audited = views.build_and_audit(timeout_seconds=60, directory=str(_suites(tmp_path)), ti=TI)
     for name in views.list_views():
-        views.refresh(name, timeout_seconds=60)
+        views.publish(name, audited, timeout_seconds=60)
     views.check_freshness(60.0)
     assert {name for (name,) in _query(airflow, "SELECT view_name FROM shop.refreshes")} == set(view_names())
 
@@ -92,29 +101,73 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
     (tmp_path / "a_fails.yml").write_text(SUITE.format(expected=7, severity="critical"))
     (tmp_path / "b_is_wrong.yml").write_text(SUITE.format(expected=7, severity="critcal"))
     (tmp_path / "c_warns.yml").write_text(SUITE.format(expected=8, severity="warning"))
-    (tmp_path / "d_holds.yml").write_text(SUITE.format(expected=0, severity="critical"))
-    with pytest.raises(AirflowFailException) as failure:
-        quality.check_suites(str(tmp_path), TI)
+    (tmp_path / "d_holds.yml").write_text(SUITE.format(expected=3, severity="critical"))
+    with pytest.raises(ReportedFailure) as failure:
+        quality.check_suites(str(tmp_path), ti=TI)
     message = str(failure.value)
     assert message.startswith("2 critical failures:\n- a_fails: no_alert_yet: 0; expected: ")
     assert "b_is_wrong.yml:6: severity critcal does not exist; did you mean critical?" in message
     assert "c_warns" not in message
-    results = _query(airflow, "SELECT suite, is_success, run_id FROM shop.quality_results ORDER BY suite")
-    assert results == [("a_fails", False, "run-1"), ("c_warns", False, "run-1"), ("d_holds", True, "run-1")]
+    # The three before it are the alerts that d_holds counts.
+    assert _query(airflow, "SELECT suite, verdict, run_id FROM shop.quality_runs ORDER BY suite") == [
+        ("a_fails", "failed", "run-1"),
+        ("b_is_wrong", "broken", "run-1"),
+        ("c_warns", "warned", "run-1"),
+        ("d_holds", "passed", "run-1"),
+    ]
+    assert _query(airflow, "SELECT key, severity FROM shop.alerts ORDER BY key") == [
+        ("quality/a_fails/no_alert_yet", "critical"),
+        ("quality/b_is_wrong/suite_runs", "critical"),
+        ("quality/c_warns/no_alert_yet", "warning"),
+    ]
+    pages = sorted(path.relative_to(airflow.quality_docs_dir) for path in airflow.quality_docs_dir.rglob("*.html"))
+    assert len(pages) == 1 + 4 + 4
 
 
 def test_a_warning_is_one_alert_until_its_check_holds(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "warns.yml").write_text(SUITE.format(expected=9, severity="warning"))
-    quality.check_suites(str(tmp_path), TI)
-    quality.check_suites(str(tmp_path), TI)
+    quality.check_suites(str(tmp_path), ti=TI)
+    quality.check_suites(str(tmp_path), ti=TI)
     alerts = "SELECT severity, source, title, url, occurrences, resolution FROM shop.alerts"
-    row = ("warning", "check_quality.check_suites", "warns: no_alert_yet", "http://ui/log", 2)
+    row = ("warning", "check_quality.check_suites", "warns: no_alert_yet failed", "http://ui/log", 2)
     assert _query(airflow, alerts) == [(*row, None)]
     (tmp_path / "warns.yml").write_text(SUITE.format(expected=1, severity="warning"))
-    quality.check_suites(str(tmp_path), TI)
+    quality.check_suites(str(tmp_path), ti=TI)
     assert _query(airflow, alerts) == [(*row, "recovered")]
+
+
+def test_pages_that_cannot_be_written_cost_no_result(
+    airflow: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    airflow.quality_docs_dir.write_text("a file where the directory should be")
+    quality.check_suites(str(_suites(tmp_path)), ti=TI)
+    assert _query(airflow, "SELECT verdict FROM shop.quality_runs") == [("passed",)]
+    assert "could not be written; the results are in shop.quality_runs" in caplog.text
+
+
+def test_the_scope_of_a_run_is_a_param(airflow: Settings, tmp_path: Path) -> None:
+    suites = _suites(tmp_path, more="window: {column: raised_at, first: 1 hour, longest: 1 day}\n")
+    for scope in ("window", "full"):
+        quality.check_suites(str(suites), params={"scope": scope}, ti=TI)
+    assert _query(airflow, "SELECT scope FROM shop.quality_runs ORDER BY quality_run_id") == [("window",), ("full",)]
+
+
+def test_a_view_that_is_held_fails_its_own_task_alone(airflow: Settings, tmp_path: Path) -> None:
+    suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")
+    audited = views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
+    with pytest.raises(ReportedFailure, match=r"shop\.mart_daily_kpis is held back, .*: only: never"):
+        views.publish("mart_daily_kpis", audited, timeout_seconds=60)
+    views.publish("mart_revenue_hourly", audited, timeout_seconds=60)
+
+
+def test_nothing_is_published_when_a_gate_is_shut(airflow: Settings, tmp_path: Path) -> None:
+    suites = _suites(tmp_path, severity="critical", more="holds_publication: true\n")
+    with pytest.raises(
+        ReportedFailure, match=r"^Nothing is published, readers keep the rows of before:\n- only: never$"
+    ):
+        views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
 
 
 def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match="holds no suite"):
-        quality.check_suites(str(tmp_path), TI)
+        quality.check_suites(str(tmp_path), ti=TI)

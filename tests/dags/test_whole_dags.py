@@ -39,7 +39,7 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         _kill_driver(settings)
         runs = [start_dag(settings, dag_id) for dag_id in ("refresh_views", "maintain_partitions")]
         refreshed, maintained = (run.succeed(seconds=120) for run in runs)
-        assert re.search(r"mart_daily_kpis: [1-9]\d* rows in", refreshed)
+        assert re.search(r"mart_daily_kpis: [1-9]\d* rows published in", refreshed)
         assert "Every view is up to date." in refreshed
         assert "partitions made ahead" in maintained
         checked = start_dag(settings, "check_quality").succeed(seconds=120)

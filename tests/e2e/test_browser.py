@@ -24,6 +24,7 @@ DAGS = (
     "maintain_partitions",
     "refresh_views",
     "stream_events",
+    "sweep_quality",
     "watch_stream",
 )
 PAGE_MS = 60_000

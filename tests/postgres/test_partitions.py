@@ -165,6 +165,12 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 moment,
             )
             cursor.execute(
+                "INSERT INTO shop.quality_runs (run_id, suite, table_name, scope, started_at, finished_at, verdict,"
+                " checks, critical_failures, warnings)"
+                " VALUES ('r', 's', 't', 'full', %(at)s, %(at)s, 'passed', 1, 0, 0)",
+                moment,
+            )
+            cursor.execute(
                 "INSERT INTO shop.refreshes (view_name, started_at, finished_at) VALUES ('v', %(at)s, %(at)s)", moment
             )
             cursor.execute(
@@ -185,7 +191,7 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
             [days_ago(9)],
         )
         (open_id,) = cursor.fetchone()
-    tables = ("rejects", "conflicts", "quality_results", "refreshes", "alerts")
+    tables = ("rejects", "conflicts", "quality_runs", "quality_results", "refreshes", "alerts")
     deleted = keep_a_week(database).deleted
     assert {table: deleted[table] for table in tables} == dict.fromkeys(tables, 1)
     assert one(database, f"SELECT count(*) FROM shop.alerts WHERE alert_id = {open_id}") == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.platform.status import describe_stream
+from include.platform.status import describe_refresh, describe_stream, describe_verdict
 from include.stream.status import StreamStatus
 
 WELL: dict[str, Any] = {field.name: None for field in fields(StreamStatus)} | {
@@ -32,3 +32,24 @@ WELL: dict[str, Any] = {field.name: None for field in fields(StreamStatus)} | {
 )
 def test_the_line_on_the_stream_says_what_is_odd(changes: dict[str, Any], line: str) -> None:
     assert describe_stream(StreamStatus(**{**WELL, **changes})).endswith(line)
+
+
+def test_the_line_on_a_view_says_why_it_is_held_back() -> None:
+    refresh = {"error": None, "held_because": None, "row_count": 1200, "seconds": 0.31}
+    assert describe_refresh(refresh) == "1,200 rows in 0.3 s"
+    held = {**refresh, "held_because": "events: price_level_is_usual", "row_count": None}
+    assert describe_refresh(held) == "[red]held back: events: price_level_is_usual[/red]"
+    assert describe_refresh({**held, "error": "no room\nDETAIL: ..."}) == "[red]no room[/red]"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "critical", "warnings", "line"),
+    [
+        ("passed", 0, 0, "[green]all hold[/green]"),
+        ("warned", 0, 2, "[yellow]2 warnings failed[/yellow]"),
+        ("failed", 1, 2, "[red]1 critical and 2 warnings failed[/red]"),
+        ("broken", 0, 0, "[red]the suite, or a check of it, cannot be used[/red]"),
+    ],
+)
+def test_the_line_on_a_suite_says_its_verdict(verdict: str, critical: int, warnings: int, line: str) -> None:
+    assert describe_verdict({"verdict": verdict, "critical": critical, "warnings": warnings}) == line

@@ -25,24 +25,22 @@ SELECT DISTINCT ON (view_name)
     extract(epoch FROM finished_at - started_at)::float8 AS seconds,
     row_count,
     last_batch_id,
+    held_because,
     error
 FROM shop.refreshes
 ORDER BY view_name, finished_at DESC;
 
 -- name: last_quality
--- The newest run of each suite: how many expectations it checked and which did not hold.
-SELECT
+-- The newest run of each suite: its verdict, how many expectations it checked and how many did not hold.
+SELECT DISTINCT ON (suite)
     suite,
-    extract(epoch FROM clock_timestamp() - max(checked_at))::float8 AS age_seconds,
-    count(*) AS checks,
-    count(*) FILTER (WHERE NOT is_success AND severity = 'critical') AS critical,
-    count(*) FILTER (WHERE NOT is_success AND severity = 'warning') AS warnings
-FROM shop.quality_results
-JOIN (
-    SELECT DISTINCT ON (suite) suite, run_id FROM shop.quality_results ORDER BY suite, checked_at DESC, result_id DESC
-) AS newest USING (suite, run_id)
-GROUP BY suite
-ORDER BY suite;
+    verdict,
+    extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age_seconds,
+    checks,
+    critical_failures AS critical,
+    warnings
+FROM shop.quality_runs
+ORDER BY suite, finished_at DESC, quality_run_id DESC;
 
 -- name: recent_alerts
 -- What is open, the worst first, then the newest of the last day.
@@ -90,9 +88,9 @@ GROUP BY reason
 ORDER BY rows DESC, reason;
 
 -- name: refreshed_with
--- The first view that was refreshed with that batch in it.
+-- The first view that people read with that batch in it.
 SELECT view_name FROM shop.refreshes
-WHERE error IS NULL AND last_batch_id >= %(batch_id)s
+WHERE published_at IS NOT NULL AND last_batch_id >= %(batch_id)s
 ORDER BY refresh_id LIMIT 1;
 
 -- name: checked_since
