@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { badge, button, card, empty, fold, table, when } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { fill, h } from "../dom.js";
-import { decimal, duration, percent, plural, words } from "../format.js";
+import { decimal, duration, exactTime, percent, plural, words } from "../format.js";
 import { minutes, shareBar } from "../marks.js";
 import { alerts } from "./alerts.js";
 
@@ -35,7 +35,13 @@ export async function start({ main, me, watch }) {
     fill(lead, h("h1", {}, title), said.alerts, said.objectives);
   };
 
-  alerts(alarms, watch, visitor, (badges) => summarize("alerts", badges), () => log.now());
+  alerts(
+    alarms,
+    watch,
+    visitor,
+    (badges) => summarize("alerts", badges),
+    () => log.now(),
+  );
   watch("objectives", EVERY_MS, (data) => {
     const missed = data.filter((one) => !one.is_met).length;
     const met = data.length > 0 && badge("ok", `${plural(data.length, "objective")} met`);
@@ -50,7 +56,8 @@ export async function start({ main, me, watch }) {
 }
 
 function board(objectives) {
-  if (objectives.length === 0) return card("Objectives", {}, empty("No minute has been judged yet: it is done each minute."));
+  if (objectives.length === 0)
+    return card("Objectives", {}, empty("No minute has been judged yet: it is done each minute."));
   return h("div", { class: "tiles" }, objectives.map(objective));
 }
 
@@ -65,7 +72,12 @@ function objective(one) {
     "section",
     { class: "card tile", "data-key": id },
     h("h2", { title: measures }, words(id)),
-    h("p", { class: "value" }, value === null ? "–" : write(value), h("span", { class: "unit" }, ` ${DIRECTIONS[direction] ?? "bound"} ${write(bound)}`)),
+    h(
+      "p",
+      { class: "value" },
+      value === null ? "–" : write(value),
+      h("span", { class: "unit" }, ` ${DIRECTIONS[direction] ?? "bound"} ${write(bound)}`),
+    ),
     h("p", { class: "remark" }, promise),
     h(
       "p",
@@ -73,11 +85,20 @@ function objective(one) {
       is_met ? badge("ok", value === null ? "nothing to measure" : "met") : badge("bad", "missed"),
       h("span", {}, missed_since ? ["since ", when(missed_since)] : when(minute)),
     ),
-    h("div", { class: "measure" }, "This month", h("strong", {}, percent(this_month.attainment)), shareBar(this_month.attainment ?? 0, isBelow ? "is-bad" : "is-ok")),
+    h(
+      "div",
+      { class: "measure" },
+      "This month",
+      h("strong", {}, percent(this_month.attainment)),
+      shareBar(this_month.attainment ?? 0, isBelow ? "is-bad" : "is-ok"),
+    ),
     h(
       "p",
       { class: "small quiet" },
-      target !== null && [isBelow ? badge("bad", `below the target of ${percent(target)}`) : `target ${percent(target)}`, "; "],
+      target !== null && [
+        isBelow ? badge("bad", `below the target of ${percent(target)}`) : `target ${percent(target)}`,
+        "; ",
+      ],
       lost ? `${duration(lost * 60)} missed of ${duration(this_month.minutes * 60)}` : "no minute missed",
     ),
     h("div", { class: "course" }, minutes(recent)),
@@ -86,7 +107,13 @@ function objective(one) {
       fold(
         "earlier",
         h("span", { class: "small" }, "Earlier months"),
-        h("ul", { class: "small" }, earlier_months.map((one) => h("li", { "data-key": one.month }, `${month.format(new Date(one.month))}: ${percent(one.attainment)}`))),
+        h(
+          "ul",
+          { class: "small" },
+          earlier_months.map((one) =>
+            h("li", { "data-key": one.month }, `${month.format(new Date(one.month))}: ${percent(one.attainment)}`),
+          ),
+        ),
       ),
   );
 }
@@ -97,7 +124,10 @@ function missed(misses, canAct, refresh) {
     ended_at ? duration((Date.parse(ended_at) - Date.parse(began_at)) / 1000) : badge("bad", "not over");
   const seen = (miss) => {
     if (miss.acknowledged_at)
-      return [h("div", {}, `${miss.acknowledged_by}, `, when(miss.acknowledged_at)), h("div", { class: "small quiet" }, miss.note)];
+      return [
+        h("div", {}, `${miss.acknowledged_by}, `, when(miss.acknowledged_at)),
+        h("div", { class: "small quiet" }, miss.note),
+      ];
     return canAct ? button("Acknowledge", { onclick: () => acknowledge(miss, refresh) }) : "nobody yet";
   };
   const columns = [
@@ -109,26 +139,49 @@ function missed(misses, canAct, refresh) {
     { name: "Cause", cell: (miss) => miss.cause ?? h("span", { class: "quiet" }, "not known") },
     { name: "Acknowledged", cell: seen },
   ];
-  return card(caption, {}, table({ caption, columns, rows: misses, key: (miss) => miss.miss_id, nothing: "No objective has been missed." }));
+  return card(
+    caption,
+    {},
+    table({ caption, columns, rows: misses, key: (miss) => miss.miss_id, nothing: "No objective has been missed." }),
+  );
 }
 
 const acknowledge = (miss, refresh) =>
   confirmAction({
     title: "Acknowledge this miss?",
-    explain: `${words(miss.objective)}, began ${new Date(miss.began_at).toLocaleString()}. It says that you have seen it and what you know of it.`,
+    explain: `${words(miss.objective)}, began ${exactTime(miss.began_at)}. Say what you know of it.`,
     confirm: "Acknowledge the miss",
     label: "Note",
     act: (reason) => post(`objectives/misses/${miss.miss_id}/acknowledge`, { reason }),
     done: refresh,
   });
 
+const DEEDS = {
+  "stream.pause": "paused",
+  "stream.resume": "resumed",
+  "stream.drain": "drained",
+  "alert.acknowledge": "acknowledged",
+  "alert.resolve": "resolved",
+  "miss.acknowledge": "acknowledged",
+};
+
 function trail(actions) {
   const caption = "What people did";
   const columns = [
     { name: "When", cell: (one) => when(one.acted_at) },
     { name: "Who", cell: (one) => one.actor },
-    { name: "What", cell: (one) => `${words(one.action.replace(".", " "))}: ${one.subject}` },
+    { name: "What", cell: (one) => `${DEEDS[one.action] ?? one.action} ${one.subject}` },
     { name: "Why", cell: (one) => one.reason ?? "–" },
   ];
-  return card(caption, {}, table({ caption, columns, rows: actions, key: (one) => one.action_id, nothing: "Nothing has been done through the cockpit yet." }));
+  return card(
+    caption,
+    {},
+    table({
+      caption,
+      columns,
+      rows: actions,
+      key: (one) => one.action_id,
+      nothing: "Nothing has been done through the cockpit yet.",
+    }),
+  );
 }
