@@ -1,24 +1,18 @@
 // What was promised and how far it was kept; what failed, who was told, and who looks after it.
 
 import { post } from "../api.js";
-import { badge, button, card, empty, fold, table, when } from "../components.js";
+import { badge, button, card, table, when } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { fill, h } from "../dom.js";
-import { decimal, duration, exactTime, percent, plural, words } from "../format.js";
-import { minutes, shareBar } from "../marks.js";
+import { duration, exactTime, plural, words } from "../format.js";
 import { alerts } from "./alerts.js";
+import { board, writer } from "./board.js";
 
 export const title = "Objectives and alerts";
 
 const EVERY_MS = 5000;
 const MISSES = 50;
 const ACTIONS = 20;
-
-const UNITS = { seconds: duration, share: percent, files: (value) => plural(value, "file") };
-const DIRECTIONS = { at_most: "at most", at_least: "at least" };
-
-/** How the values of an objective, or of one of its misses, are written. */
-const writer = ({ unit }) => UNITS[unit] ?? decimal;
 
 export async function start({ main, me, watch }) {
   const lead = h("div", { class: "lead", role: "status" }, h("h1", {}, title));
@@ -55,69 +49,6 @@ export async function start({ main, me, watch }) {
   const log = watch(`actions?limit=${ACTIONS}`, EVERY_MS, ({ items }) => fill(actions, trail(items)));
 }
 
-function board(objectives) {
-  if (objectives.length === 0)
-    return card("Objectives", {}, empty("No minute has been judged yet: it is done each minute."));
-  return h("div", { class: "tiles" }, objectives.map(objective));
-}
-
-function objective(one) {
-  const { objective: id, title: promise, measures, value, bound, direction, is_met, minute, missed_since } = one;
-  const { this_month, earlier_months, recent, target = null } = one;
-  const write = writer(one);
-  const lost = this_month.minutes - this_month.met;
-  const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric", timeZone: "UTC" });
-  const isBelow = target !== null && this_month.attainment !== null && this_month.attainment < target;
-  return h(
-    "section",
-    { class: "card tile", "data-key": id },
-    h("h2", { title: measures }, words(id)),
-    h(
-      "p",
-      { class: "value" },
-      value === null ? "–" : write(value),
-      h("span", { class: "unit" }, ` ${DIRECTIONS[direction] ?? "bound"} ${write(bound)}`),
-    ),
-    h("p", { class: "remark" }, promise),
-    h(
-      "p",
-      { class: "remark row" },
-      is_met ? badge("ok", value === null ? "nothing to measure" : "met") : badge("bad", "missed"),
-      h("span", {}, missed_since ? ["since ", when(missed_since)] : when(minute)),
-    ),
-    h(
-      "div",
-      { class: "measure" },
-      "This month",
-      h("strong", {}, percent(this_month.attainment)),
-      shareBar(this_month.attainment ?? 0, isBelow ? "is-bad" : "is-ok"),
-    ),
-    h(
-      "p",
-      { class: "small quiet" },
-      target !== null && [
-        isBelow ? badge("bad", `below the target of ${percent(target)}`) : `target ${percent(target)}`,
-        "; ",
-      ],
-      lost ? `${duration(lost * 60)} missed of ${duration(this_month.minutes * 60)}` : "no minute missed",
-    ),
-    h("div", { class: "course" }, minutes(recent)),
-    h("p", { class: "small quiet" }, `the last ${plural(recent.length, "minute")}`),
-    earlier_months.length > 0 &&
-      fold(
-        "earlier",
-        h("span", { class: "small" }, "Earlier months"),
-        h(
-          "ul",
-          { class: "small" },
-          earlier_months.map((one) =>
-            h("li", { "data-key": one.month }, `${month.format(new Date(one.month))}: ${percent(one.attainment)}`),
-          ),
-        ),
-      ),
-  );
-}
-
 function missed(misses, canAct, refresh) {
   const caption = "Misses";
   const lasted = ({ began_at, ended_at }) =>
@@ -134,8 +65,8 @@ function missed(misses, canAct, refresh) {
     { name: "Objective", cell: (miss) => h("strong", {}, words(miss.objective)) },
     { name: "Began", cell: (miss) => when(miss.began_at) },
     { name: "Lasted", cell: lasted },
-    { name: "Worst", numeric: true, cell: (miss) => writer(miss)(miss.worst_value) },
-    { name: "Bound", numeric: true, cell: (miss) => writer(miss)(miss.bound) },
+    { name: "Worst", numeric: true, cell: (miss) => writer(miss.unit)(miss.worst_value) },
+    { name: "Bound", numeric: true, cell: (miss) => writer(miss.unit)(miss.bound) },
     { name: "Cause", cell: (miss) => miss.cause ?? h("span", { class: "quiet" }, "not known") },
     { name: "Acknowledged", cell: seen },
   ];
