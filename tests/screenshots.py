@@ -38,7 +38,7 @@ class Shot:
 _SHOTS = (
     Shot("overview", "shopstream/overview", ".tile .value"),
     Shot("overview-phone", "shopstream/overview", ".tile .value", size=_PHONE, scheme="dark"),
-    Shot("stream", "shopstream/stream", "rect.bar", is_whole=True),
+    Shot("stream", "shopstream/stream", "details[data-key^=reject-]", is_whole=True),
     Shot("stream-dark", "shopstream/stream", "rect.bar", scheme="dark"),
     Shot("quality", "shopstream/quality", "main .card"),
     Shot("objectives", "shopstream/objectives", "main .card"),

@@ -445,25 +445,31 @@ def _attainment(month: date, minutes: int, met: int) -> models.Attainment:
 
 def objectives(now: datetime) -> list[models.Objective]:
     """One objective that is missed now, and three that are met."""
-    values = {
-        "freshness": (7.2, 5.0, False),
-        "backlog": (2.0, 500.0, True),
-        "reject_share": (0.0123, 0.05, True),
-        "refresh_age": (140.0, 900.0, True),
+    promised = {
+        "freshness": ("events are in PostgreSQL in time", "seconds", 7.2, 5.0, False),
+        "backlog": ("few files wait", "files", 2.0, 500.0, True),
+        "reject_share": ("few rows are rejected", "share", 0.0123, 0.05, True),
+        "refresh_age": ("the published views are fresh", "seconds", 140.0, 960.0, True),
+        "availability": ("the stream is alive", "share", 1.0, 0.75, True),
     }
     return [
         models.Objective(
             objective=name,
+            title=title,
+            unit=unit,
+            direction="at_least" if name == "availability" else "at_most",
+            measures="What the value is, in a sentence.",
+            target=0.99,
             value=value,
             bound=bound,
             is_met=is_met,
             minute=now.replace(second=0, microsecond=0),
             missed_since=None if is_met else now - 3 * _MINUTE,
-            this_month=_attainment(now.date().replace(day=1), 34_000, 34_000 if is_met else 33_941),
+            this_month=_attainment(now.date().replace(day=1), 34_000, 34_000 if is_met else 33_541),
             earlier_months=[_attainment(date(2026, 10, 1), 44_640, 44_601)],
             recent=[is_met or index not in (12, 13, 57, 58, 59) for index in range(60)],
         )
-        for name, (value, bound, is_met) in values.items()
+        for name, (title, unit, value, bound, is_met) in promised.items()
     ]
 
 
@@ -474,6 +480,7 @@ def misses(now: datetime) -> models.Page[models.Miss]:
             models.Miss(
                 miss_id=8,
                 objective="freshness",
+                unit="seconds",
                 began_at=now - 3 * _MINUTE,
                 ended_at=None,
                 bound=5.0,
@@ -486,6 +493,7 @@ def misses(now: datetime) -> models.Page[models.Miss]:
             models.Miss(
                 miss_id=7,
                 objective="freshness",
+                unit="seconds",
                 began_at=now - 48 * _MINUTE,
                 ended_at=now - 46 * _MINUTE,
                 bound=5.0,

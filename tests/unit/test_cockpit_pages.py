@@ -196,7 +196,7 @@ def test_before_the_first_event_nothing_looks_like_a_number(cockpit: Open) -> No
     one.answers["overview"] = cockpit_answers.empty_overview(datetime.now(UTC))
     page = one.open("overview")
     expect(page.get_by_text("Waiting for the first event")).to_be_visible()
-    for text in ("No purchases yet today.", "No session yet.", "No product has been sold yet.", "no data yet"):
+    for text in ("No purchases yet today.", "No session yet.", "No product has been sold yet.", "age not known yet"):
         expect(page.get_by_text(text).first).to_be_visible()
     expect(page.get_by_text("NaN")).to_have_count(0)
 

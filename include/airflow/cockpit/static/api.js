@@ -34,7 +34,8 @@ async function send(path, options) {
       ...options,
     });
   } catch (error) {
-    const detail = error.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s.` : "The connection failed.";
+    const detail =
+      error.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s.` : "The connection failed.";
     throw new ApiError(0, TITLES[0], detail);
   }
   if (response.ok || response.status === 304) return response;
@@ -55,11 +56,11 @@ export async function post(path, body) {
 }
 
 /**
- * Read a resource again and again: at once, then every `everyMs`. Pauses while the page is hidden, waits twice as long after
- * each failure (half a minute at most).
+ * Read a resource again and again: at once, then every `everyMs`. Pauses while the page is hidden, and waits twice as long
+ * after each failure (half a minute at most).
  *
- * `onData(data)` is called for each answer that differs from the one before, `onState({ error, at })` after each try; `at` is
- * when the last good answer came. Returns `{ now, stop }`: try at once, or never again.
+ * `onData(data)` is called for each answer that differs from the one before, `onState({ error, at })` after each try; `at`
+ * is when the last good answer came. Returns `{ now, stop }`: try at once, or never again.
  */
 export function poll(path, everyMs, onData, onState) {
   let etag = null;

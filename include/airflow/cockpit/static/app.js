@@ -20,9 +20,21 @@ const sources = [];
 
 /** What can be done about an error of the API. */
 function remedy({ status }) {
-  if (status === 401) return link(ROOT.href.replace(/shopstream\/$/, ""), "Sign in to Airflow in another tab; this page then goes on by itself");
-  if (status === 403) return h("p", {}, "Ask an administrator of Airflow for a role that may see plugins, such as Viewer.");
-  if (status === 503) return h("p", {}, "The stream keeps the files that arrive meanwhile. ", h("code", {}, "make status"), " tells what is down.");
+  if (status === 401)
+    return link(
+      ROOT.href.replace(/shopstream\/$/, ""),
+      "Sign in to Airflow in another tab; this page then goes on by itself",
+    );
+  if (status === 403)
+    return h("p", {}, "Ask an administrator of Airflow for a role that may see plugins, such as Viewer.");
+  if (status === 503)
+    return h(
+      "p",
+      {},
+      "The stream keeps the files that arrive meanwhile. ",
+      h("code", {}, "make status"),
+      " tells what is down.",
+    );
   if (status === 0) return h("p", {}, "Is Airflow up? ", h("code", {}, "make status"), " tells.");
   return null;
 }

@@ -21,7 +21,10 @@ export class Chart {
    * @param options format(value) for people, tick(value) for the axis; height in pixels; isWhole: there are no halves;
    *   empty: what to say without data
    */
-  constructor(title, { format = String, tick = null, height = 180, isWhole = false, empty = "Nothing to show yet." } = {}) {
+  constructor(
+    title,
+    { format = String, tick = null, height = 180, isWhole = false, empty = "Nothing to show yet." } = {},
+  ) {
     Object.assign(this, { title, format, tick, height, isWhole, empty, at: null });
     this.readout = h("p", { class: "readout", "aria-live": "off" });
     this.drawing = svg("svg", { "aria-hidden": "true" });
@@ -67,7 +70,11 @@ export class Chart {
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
     const lines = [0, top / 2, top].flatMap((value) => [
       svg("line", { class: "rule", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-      svg("text", { class: "tick", x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, value === 0 ? "0" : tick(value)),
+      svg(
+        "text",
+        { class: "tick", x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" },
+        value === 0 ? "0" : tick(value),
+      ),
     ]);
     return { y, bottom, lines };
   }
@@ -90,7 +97,9 @@ export class Chart {
     this.plot.setAttribute("aria-label", `${this.title}. ${said} Arrow keys read the values.`);
     fill(
       this.legend,
-      this.names.map((name, index) => h("li", { "data-key": name }, h("span", { class: `swatch series-${index}` }), name)),
+      this.names.map((name, index) =>
+        h("li", { "data-key": name }, h("span", { class: `swatch series-${index}` }), name),
+      ),
     );
     this.legend.hidden = this.names.length < 2;
   }

@@ -40,7 +40,13 @@ export class LineChart extends Chart {
       ];
     });
     const limit = bound && [
-      svg("line", { class: "bound", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(bound.value), y2: y(bound.value) }),
+      svg("line", {
+        class: "bound",
+        x1: MARGIN.left,
+        x2: width - MARGIN.right,
+        y1: y(bound.value),
+        y2: y(bound.value),
+      }),
       svg("text", { class: "tick", x: width - MARGIN.right, y: y(bound.value) - 4, "text-anchor": "end" }, bound.name),
     ];
     return [lines, shapes, limit, timeTicks(times, x, this.height - 4, width), this.cursor(x, y, bottom)];
@@ -50,7 +56,9 @@ export class LineChart extends Chart {
     if (this.at === null) return null;
     const place = x(this.data.times[this.at]);
     const dots = this.data.series.map(({ values }, index) =>
-      values[this.at] === null ? null : svg("circle", { class: `dot series-${index}`, cx: place, cy: y(values[this.at]), r: 3.5 }),
+      values[this.at] === null
+        ? null
+        : svg("circle", { class: `dot series-${index}`, cx: place, cy: y(values[this.at]), r: 3.5 }),
     );
     return [svg("line", { class: "cursor", x1: place, x2: place, y1: MARGIN.top, y2: bottom }), dots];
   }
@@ -125,7 +133,9 @@ export class StackedBars extends Chart {
 
   say(index) {
     const bar = this.data.bars[index];
-    const parts = bar.parts.map((part, number) => part > 0 && `${this.names[number]} ${this.format(part)}`).filter(Boolean);
+    const parts = bar.parts
+      .map((part, number) => part > 0 && `${this.names[number]} ${this.format(part)}`)
+      .filter(Boolean);
     return `${bar.label}, ${clockTime(bar.time, true)}: ${parts.join(", ")}.`;
   }
 }
@@ -158,6 +168,10 @@ function timeTicks(times, x, y, width) {
   );
   const anchor = (index) => (index === 0 ? "start" : index === wanted - 1 ? "end" : "middle");
   return picked.map((time, index) =>
-    svg("text", { class: "tick", x: x(time), y, "text-anchor": wanted === 1 ? "end" : anchor(index) }, clockTime(time, isFine(times))),
+    svg(
+      "text",
+      { class: "tick", x: x(time), y, "text-anchor": wanted === 1 ? "end" : anchor(index) },
+      clockTime(time, isFine(times)),
+    ),
   );
 }

@@ -61,8 +61,17 @@ export function stamp(trust, { oldAfter = 900 } = {}) {
   return h(
     "ul",
     { class: "stamp", "aria-label": "Trust" },
-    h("li", { class: isOld ? "is-warn" : null }, isOld && icon("warn"), trust.fresh_at ? ["as of ", when(trust.fresh_at)] : "no data yet"),
-    h("li", {}, trust.reject_share === null ? "no row read in the last hour" : `${percent(trust.reject_share)} rejected`),
+    h(
+      "li",
+      { class: isOld ? "is-warn" : null },
+      isOld && icon("warn"),
+      trust.fresh_at ? ["as of ", when(trust.fresh_at)] : "age not known yet",
+    ),
+    h(
+      "li",
+      {},
+      trust.reject_share === null ? "no row read in the last hour" : `${percent(trust.reject_share)} rejected`,
+    ),
     h(
       "li",
       { class: `is-${kind}`, title: `Last check of ${trust.table_name}: ${exactTime(trust.checked_at)}` },
@@ -108,7 +117,8 @@ export const notice = (kind, title, detail, ...more) =>
 
 /**
  * A table that becomes a list of cards where the screen is narrow, unless it `stays` one.
- * `columns`: `{ name, label, cell(row), numeric }`, the label being its name on a card; `key(row)` tells rows apart; `nothing`: what to say without rows.
+ * `columns`: `{ name, label, cell(row), numeric }`, the label being its name on a card; `key(row)` tells rows apart;
+ * `nothing`: what to say without rows.
  */
 export function table({ caption, columns, rows, key, nothing, stays = false }) {
   if (rows.length === 0) return empty(nothing);
@@ -118,8 +128,26 @@ export function table({ caption, columns, rows, key, nothing, stays = false }) {
     "table",
     { class: stays ? "stays" : null, "data-key": caption },
     h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, columns.map((one) => h("th", { scope: "col", class: one.numeric ? "numeric" : null }, one.name)))),
-    h("tbody", {}, rows.map((row) => h("tr", { "data-key": key(row) }, columns.map((column) => cell(column, row))))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map((one) => h("th", { scope: "col", class: one.numeric ? "numeric" : null }, one.name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) =>
+        h(
+          "tr",
+          { "data-key": key(row) },
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
+    ),
   );
 }
 
@@ -170,6 +198,7 @@ export const facts = (pairs) =>
   h(
     "dl",
     { class: "facts" },
-    pairs.filter(Boolean).map(([name, ...value]) => h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, ...value))),
+    pairs
+      .filter(Boolean)
+      .map(([name, ...value]) => h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, ...value))),
   );
-

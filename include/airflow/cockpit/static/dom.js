@@ -29,7 +29,9 @@ export const svg = (tag, attributes, ...children) => build(document.createElemen
  * with `data-own` is somebody else's.
  */
 export function fill(parent, ...children) {
-  const wanted = present(children).map((child) => (child instanceof Node ? child : document.createTextNode(String(child))));
+  const wanted = present(children).map((child) =>
+    child instanceof Node ? child : document.createTextNode(String(child)),
+  );
   const keyed = new Map();
   for (const child of parent.childNodes) if (child.dataset?.key) keyed.set(child.dataset.key, child);
   let here = parent.firstChild;
@@ -63,7 +65,8 @@ function update(old, next) {
   }
   // What a person opened or closed stays so.
   const isTheirs = (name) => name === "open" && old.nodeName === "DETAILS";
-  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && !isTheirs(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes])
+    if (!next.hasAttribute(name) && !isTheirs(name)) old.removeAttribute(name);
   for (const { name, value } of next.attributes) {
     if (old.getAttribute(name) !== value && !isTheirs(name)) old.setAttribute(name, value);
   }

@@ -77,6 +77,13 @@ export function duration(seconds) {
   return `${sign}${large} ${name}${small ? ` ${small} ${smallerName}` : ""}`;
 }
 
+/** The same in one unit, for axes: 500 ms, 100 s, 15 min, 3 h. */
+export function briefDuration(seconds) {
+  if (seconds < 1) return duration(seconds);
+  const [, unit, name] = STEPS.find(([below]) => seconds < below * 10);
+  return `${decimal(seconds / unit)} ${name}`;
+}
+
 /** 1.5 MiB */
 export function bytes(value) {
   if (isAbsent(value)) return NOTHING;
@@ -126,7 +133,9 @@ export const clockTime = (time, isFine = false) => (isFine ? fineClock : clock).
 
 /** snake_case as words, the first with a capital: "unit_price_invalid" is "Unit price invalid". */
 export const words = (name) => {
-  const text = String(name ?? "").replaceAll("_", " ").trim();
+  const text = String(name ?? "")
+    .replaceAll("_", " ")
+    .trim();
   return text ? text[0].toUpperCase() + text.slice(1) : NOTHING;
 };
 

@@ -25,7 +25,11 @@ const tally = (names) => {
 export const trend = (points) =>
   h(
     "span",
-    { class: "trend", role: "img", "aria-label": `Last ${points.length} runs: ${tally(points.map((one) => verdictOf(one.verdict)[1]))}` },
+    {
+      class: "trend",
+      role: "img",
+      "aria-label": `Last ${points.length} runs: ${tally(points.map((one) => verdictOf(one.verdict)[1]))}`,
+    },
     points.map(({ verdict, finished_at }) => {
       const [kind, said] = verdictOf(verdict);
       return mark(kind, `${said}, ${exactTime(finished_at)}`);
@@ -36,7 +40,11 @@ export const trend = (points) =>
 export const minutes = (areMet) =>
   h(
     "span",
-    { class: "trend is-fine", role: "img", "aria-label": `Last ${areMet.length} minutes: ${tally(areMet.map((isMet) => (isMet ? "met" : "missed")))}` },
+    {
+      class: "trend is-fine",
+      role: "img",
+      "aria-label": `Last ${areMet.length} minutes: ${tally(areMet.map((isMet) => (isMet ? "met" : "missed")))}`,
+    },
     areMet.map((isMet) => mark(isMet ? "ok" : "bad")),
   );
 

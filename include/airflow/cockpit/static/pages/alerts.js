@@ -55,7 +55,11 @@ export function alerts(place, watch, visitor, summarize, onAction) {
         ? empty("Fetching alerts…")
         : shown.length === 0
           ? empty(tab === "open" ? [badge("ok", "No alert is open")] : "No alert is over yet.")
-          : h("div", { class: "rows" }, shown.map((alert) => one(alert, deliveries.get(alert.alert_id), visitor, act, onToggle)));
+          : h(
+              "div",
+              { class: "rows" },
+              shown.map((alert) => one(alert, deliveries.get(alert.alert_id), visitor, act, onToggle)),
+            );
     const choose = (value) => {
       tab = value;
       draw();
@@ -80,7 +84,8 @@ export function alerts(place, watch, visitor, summarize, onAction) {
 }
 
 function one(alert, deliveries, visitor, act, onToggle) {
-  const { alert_id, severity, source, title, owner, occurrences, raised_at, last_raised_at, resolved_at, resolution } = alert;
+  const { alert_id, severity, source, title, owner, occurrences, raised_at, last_raised_at, resolved_at, resolution } =
+    alert;
   const summary = h(
     "div",
     { class: "row" },
@@ -106,7 +111,14 @@ function one(alert, deliveries, visitor, act, onToggle) {
     summary,
     h("pre", {}, alert.detail),
     alert.acknowledged_at &&
-      h("p", { class: "small" }, icon("note"), ` ${alert.acknowledged_by}, `, when(alert.acknowledged_at), alert.note && `: ${alert.note}`),
+      h(
+        "p",
+        { class: "small" },
+        icon("note"),
+        ` ${alert.acknowledged_by}, `,
+        when(alert.acknowledged_at),
+        alert.note && `: ${alert.note}`,
+      ),
     h(
       "div",
       { class: "row" },
@@ -152,7 +164,9 @@ function told(deliveries) {
   if (deliveries.length === 0) return badge("idle", "no channel");
   const count = (state) => deliveries.filter((one) => one.state === state).length;
   if (count("failed")) return badge("bad", `${plural(count("failed"), "message")} failed`);
-  return count("due") ? badge("info", `${plural(count("due"), "message")} due`) : badge("ok", `${plural(count("sent"), "message")} sent`);
+  return count("due")
+    ? badge("info", `${plural(count("due"), "message")} due`)
+    : badge("ok", `${plural(count("sent"), "message")} sent`);
 }
 
 function messages(deliveries, title) {
@@ -166,5 +180,11 @@ function messages(deliveries, title) {
     { name: "Last error", cell: (one) => one.last_error ?? "–" },
   ];
   const nothing = "Nobody was sent a message: no channel is configured.";
-  return table({ caption: `Messages about ${title}`, columns, rows: deliveries, key: (one) => one.delivery_id, nothing });
+  return table({
+    caption: `Messages about ${title}`,
+    columns,
+    rows: deliveries,
+    key: (one) => one.delivery_id,
+    nothing,
+  });
 }

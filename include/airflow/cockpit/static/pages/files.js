@@ -43,7 +43,8 @@ export function files(place, watch, backlog) {
   async function more() {
     shown += AT_ONCE * 2;
     await attempt(async () => {
-      if (shown > rows().length && next) older = [...older, ...(await load(`&before=${next}${filter && `&state=${filter}`}`))];
+      if (shown > rows().length && next)
+        older = [...older, ...(await load(`&before=${next}${filter && `&state=${filter}`}`))];
     });
   }
 
@@ -66,7 +67,13 @@ export function files(place, watch, backlog) {
   function draw() {
     const all = rows();
     const caption = "Files, the newest first";
-    const content = table({ caption, columns: COLUMNS, rows: all.slice(0, shown), key: (file) => file.file_id, nothing: NOTHING[filter] });
+    const content = table({
+      caption,
+      columns: COLUMNS,
+      rows: all.slice(0, shown),
+      key: (file) => file.file_id,
+      nothing: NOTHING[filter],
+    });
     const hasMore = all.length > shown || next;
     fill(
       place,
@@ -111,7 +118,8 @@ function why({ fault, fault_detail, last_error, failures, parts, extra_columns }
     fault && h("div", { class: "is-bad small" }, fault_detail ?? fault),
     !fault && failures > 0 && h("div", { class: "is-warn small" }, `Failed ${failures} times: ${last_error}`),
     parts > 1 && h("div", { class: "quiet small" }, `in ${parts} parts`),
-    extra_columns.length > 0 && h("div", { class: "quiet small" }, `columns not in the contract: ${extra_columns.join(", ")}`),
+    extra_columns.length > 0 &&
+      h("div", { class: "quiet small" }, `columns not in the contract: ${extra_columns.join(", ")}`),
   ];
 }
 
@@ -127,7 +135,10 @@ function balance({ state, read, accepted, duplicate, rejected }) {
 /** How many of the newest files had arrived and were not settled, over the time that they cover. */
 function waiting(newest) {
   if (newest.length < 2) return { times: [], series: [{ name: "Files", values: [] }] };
-  const spans = newest.map((file) => [Date.parse(file.arrived_at), file.settled_at ? Date.parse(file.settled_at) : Infinity]);
+  const spans = newest.map((file) => [
+    Date.parse(file.arrived_at),
+    file.settled_at ? Date.parse(file.settled_at) : Infinity,
+  ]);
   const first = Math.min(...spans.map(([from]) => from));
   const last = Math.max(...spans.map(([from, to]) => (to === Infinity ? from : to)));
   const times = Array.from({ length: POINTS }, (_, index) => first + ((last - first) * index) / (POINTS - 1));

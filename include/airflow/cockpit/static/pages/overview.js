@@ -1,24 +1,29 @@
 // What the shop does now, and how far the numbers can be trusted.
 
 import { LineChart } from "../charts.js";
-import { badge, card, choice, empty, stamp, table, tile, when } from "../components.js";
+import { badge, choice, tile, when } from "../components.js";
 import { fill, h } from "../dom.js";
 import { count, decimal, duration, money, percent, plural, short } from "../format.js";
-import { shareBar, sparkline } from "../marks.js";
+import { sparkline } from "../marks.js";
+import { LATE_LIVE_SECONDS, LATE_VIEW_SECONDS } from "./lateness.js";
+import { categories, funnel, products } from "./sales.js";
 
 export const title = "Overview";
 
 const EVERY_MS = 1500;
-// A view is refreshed every five minutes; older than two rounds is late.
-const LATE_VIEW_SECONDS = 660;
-const LATE_LIVE_SECONDS = 60;
 const CURRENCY_KEY = "shopstream.currency";
 
 export function start({ main, watch }) {
   const lead = h("div", { class: "lead", role: "status" }, h("h1", {}, title));
   const tiles = h("div", { class: "tiles" });
-  const revenue = new LineChart("Revenue by the minute, last hour", { tick: short, empty: "No purchases in the last hour." });
-  const events = new LineChart("Events by the minute, last hour", { format: short, empty: "No events in the last hour." });
+  const revenue = new LineChart("Revenue by the minute, last hour", {
+    tick: short,
+    empty: "No purchases in the last hour.",
+  });
+  const events = new LineChart("Events by the minute, last hour", {
+    format: short,
+    empty: "No events in the last hour.",
+  });
   const lists = h("div", { class: "grid" });
   main.append(
     lead,
@@ -44,7 +49,14 @@ export function start({ main, watch }) {
     const codes = currenciesOf(overview);
     const saved = sessionStorage.getItem(CURRENCY_KEY);
     const currency = codes.includes(saved) ? saved : codes[0];
-    const switcher = codes.length > 1 && choice("Currency", codes.map((code) => [code, code]), currency, choose);
+    const switcher =
+      codes.length > 1 &&
+      choice(
+        "Currency",
+        codes.map((code) => [code, code]),
+        currency,
+        choose,
+      );
     fill(lead, h("h1", {}, title), attention(overview), switcher && h("div", { class: "side" }, switcher));
     fill(tiles, numbers(overview, currency));
 
@@ -57,8 +69,16 @@ export function start({ main, watch }) {
       times: isQuiet || !currency ? [] : times,
       series: [{ name: "Revenue", values: minutes.map((one) => Number(one.revenue[currency] ?? 0)) }],
     });
-    events.update({ times: isQuiet ? [] : times, series: [{ name: "Events", values: minutes.map((one) => one.events) }] });
-    fill(lists, products(overview.top_products, currency), categories(overview.top_categories, currency), funnel(overview.conversion));
+    events.update({
+      times: isQuiet ? [] : times,
+      series: [{ name: "Events", values: minutes.map((one) => one.events) }],
+    });
+    fill(
+      lists,
+      products(overview.top_products, currency),
+      categories(overview.top_categories, currency),
+      funnel(overview.conversion),
+    );
   }
 
   watch("overview", EVERY_MS, show);
@@ -70,7 +90,10 @@ function currenciesOf({ revenue, top_products }) {
   return [...new Set([...today, ...top_products.items.map((one) => one.currency)])];
 }
 
-function attention({ attention: { open_alerts, unacknowledged_alerts, held_views, failing_suites, missed_objectives }, throughput }) {
+function attention({
+  attention: { open_alerts, unacknowledged_alerts, held_views, failing_suites, missed_objectives },
+  throughput,
+}) {
   const open = open_alerts.critical + open_alerts.warning + open_alerts.info;
   const flag = (page, kind, text) => h("a", { href: page, class: "plain", "data-key": page + text }, badge(kind, text));
   const flags = [
@@ -89,7 +112,9 @@ function attention({ attention: { open_alerts, unacknowledged_alerts, held_views
 function numbers({ revenue, series, activity, conversion, throughput }, currency) {
   const minutes = series.minutes.slice(0, -1);
   const course = (pick) => sparkline(minutes.map(pick));
-  const [first, ...others] = [...revenue.currencies].sort((a, b) => (b.currency === currency) - (a.currency === currency));
+  const [first, ...others] = [...revenue.currencies].sort(
+    (a, b) => (b.currency === currency) - (a.currency === currency),
+  );
   return [
     tile({
       name: "Revenue today",
@@ -142,55 +167,4 @@ function numbers({ revenue, series, activity, conversion, throughput }, currency
       oldAfter: LATE_LIVE_SECONDS,
     }),
   ];
-}
-
-function products({ items, trust }, currency) {
-  const rows = items.filter((one) => one.currency === currency);
-  const columns = [
-    { name: "Product", cell: (one) => [h("div", {}, one.product_name), h("div", { class: "quiet small" }, `${one.brand} · ${one.category}`)] },
-    { name: "Units", numeric: true, cell: (one) => count(one.units) },
-    { name: "Views", numeric: true, cell: (one) => count(one.views) },
-    { name: "Revenue", numeric: true, cell: (one) => money(Number(one.revenue), one.currency) },
-  ];
-  const caption = `Top products${currency ? ` in ${currency}` : ""}`;
-  return card(
-    caption,
-    { look: "half", key: "products" },
-    table({ caption, columns, rows, stays: true, key: (one) => one.product_id, nothing: "No product has been sold yet." }),
-    stamp(trust, { oldAfter: LATE_VIEW_SECONDS }),
-  );
-}
-
-const measure = (name, value, share, look) =>
-  h("div", { class: "measure", "data-key": name }, h("span", { class: "what" }, name), h("span", {}, value), shareBar(share, look));
-
-function categories({ items, trust }, currency) {
-  const rows = items.filter((one) => one.currency === currency);
-  const most = Math.max(...rows.map((one) => Number(one.revenue)), 0) || 1;
-  return card(
-    `Categories today${currency ? ` in ${currency}` : ""}`,
-    { look: "quarter", key: "categories" },
-    rows.length === 0
-      ? empty("Nothing has been sold yet today.")
-      : rows.map((one) => measure(one.category, money(Number(one.revenue), one.currency), Number(one.revenue) / most)),
-    stamp(trust, { oldAfter: LATE_LIVE_SECONDS }),
-  );
-}
-
-function funnel(conversion) {
-  const stages = [
-    ["Looked", conversion.view_sessions],
-    ["Put in the cart", conversion.cart_sessions],
-    ["Ordered", conversion.order_sessions],
-    ["Bought", conversion.purchase_sessions],
-  ];
-  const share = (sessions) => sessions / (conversion.view_sessions || 1);
-  return card(
-    "How far sessions came",
-    { look: "quarter", key: "funnel", side: conversion.day },
-    conversion.day === null
-      ? empty("No session yet.")
-      : stages.map(([name, sessions]) => measure(name, `${count(sessions)} · ${percent(share(sessions))}`, share(sessions), "series-2")),
-    stamp(conversion.trust, { oldAfter: LATE_VIEW_SECONDS }),
-  );
 }

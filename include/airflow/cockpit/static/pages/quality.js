@@ -1,16 +1,21 @@
 // Whether the numbers are right: suites, the failing first, their history, and which views are held back.
 
 import { ROOT, get } from "../api.js";
-import { badge, button, card, empty, fold, severityKind, table, verdictOf, when } from "../components.js";
+import { badge, button, card, empty, fold, table, verdictOf, when } from "../components.js";
 import { fill, h } from "../dom.js";
-import { count, duration, plural, words } from "../format.js";
+import { count, duration, plural } from "../format.js";
 import { trend } from "../marks.js";
+import { results } from "./checks.js";
 
 export const title = "Quality";
 
 const EVERY_MS = 5000;
 const EARLIER_RUNS = 20;
-const SCOPES = { window: "what was loaded since the last good run", full: "all rows", candidate: "a view before its publication" };
+const SCOPES = {
+  window: "what was loaded since the last good run",
+  full: "all rows",
+  candidate: "a view before its publication",
+};
 
 export function start({ main, watch }) {
   const lead = h("div", { class: "lead", role: "status" }, h("h1", {}, title));
@@ -23,7 +28,9 @@ export function start({ main, watch }) {
   let latest = [];
 
   async function fetchDetails() {
-    const wanted = latest.filter(({ suite, last }) => (isBad(last) || opened.has(suite)) && !details.has(last.quality_run_id));
+    const wanted = latest.filter(
+      ({ suite, last }) => (isBad(last) || opened.has(suite)) && !details.has(last.quality_run_id),
+    );
     await Promise.all(
       wanted.map(async ({ last }) => {
         try {
@@ -59,7 +66,11 @@ export function start({ main, watch }) {
         { side: "the failing first; each mark is a run, the newest at the right" },
         latest.length === 0
           ? empty("No suite has run yet. The DAG check_quality runs them every ten minutes.")
-          : h("div", { class: "rows" }, latest.map((one) => suite(one, details.get(one.last.quality_run_id), onToggle))),
+          : h(
+              "div",
+              { class: "rows" },
+              latest.map((one) => suite(one, details.get(one.last.quality_run_id), onToggle)),
+            ),
       ),
     );
   }
@@ -76,6 +87,9 @@ const isBad = ({ verdict }) => verdict !== "passed";
 
 function suite({ suite: name, last, trend: points }, detail, onToggle) {
   const failures = last.critical_failures + last.warnings;
+  const checks = plural(last.checks, "check");
+  const tally = failures ? `${count(failures)} of ${checks} failed` : checks;
+  const seconds = (Date.parse(last.finished_at) - Date.parse(last.started_at)) / 1000;
   const summary = h(
     "div",
     { class: "row" },
@@ -84,12 +98,7 @@ function suite({ suite: name, last, trend: points }, detail, onToggle) {
       "div",
       { class: "grow" },
       h("strong", {}, name),
-      h(
-        "div",
-        { class: "quiet small" },
-        `${failures ? `${count(failures)} of ` : ""}${plural(last.checks, "check")}${failures ? " failed" : ""} in ${duration((Date.parse(last.finished_at) - Date.parse(last.started_at)) / 1000)}, `,
-        when(last.finished_at),
-      ),
+      h("div", { class: "quiet small" }, `${tally} in ${duration(seconds)}, `, when(last.finished_at)),
     ),
     trend(points),
   );
@@ -99,48 +108,23 @@ function suite({ suite: name, last, trend: points }, detail, onToggle) {
     `Table ${last.table_name}, ${SCOPES[last.scope]}; owner ${last.owner}; run ${last.run_id}. `,
     last.docs_url && h("a", { href: last.docs_url }, "Its Data Docs"),
   );
-  const earlier = h("div", { class: "earlier", "data-own": true }, button("Earlier runs", { onclick: (event) => history(event, name) }));
-  const details = fold(`suite-${name}`, summary, last.error && h("pre", {}, last.error), results(detail), about, earlier);
+  const earlier = h(
+    "div",
+    { class: "earlier", "data-own": true },
+    button("Earlier runs", { onclick: (event) => history(event, name) }),
+  );
+  const details = fold(
+    `suite-${name}`,
+    summary,
+    last.error && h("pre", {}, last.error),
+    results(detail),
+    about,
+    earlier,
+  );
   details.open = isBad(last);
   details.ontoggle = (event) => onToggle(name, event.target.open);
   return details;
 }
-
-function results(detail) {
-  if (!detail) return h("p", { class: "quiet", "data-key": "results" }, "Fetching the checks…");
-  if (detail.results.length === 0) return h("p", { class: "quiet", "data-key": "results" }, detail.error ?? "It has no results.");
-  const failed = detail.results.filter((one) => !one.is_success);
-  const passed = detail.results.filter((one) => one.is_success);
-  return h(
-    "div",
-    { class: "stack", "data-key": "results" },
-    h("div", { class: "rows" }, failed.map(failure)),
-    passed.length > 0 &&
-      fold(
-        "passed",
-        h("span", {}, `${plural(passed.length, "check")} passed`),
-        h("ul", { class: "small" }, passed.map((one) => h("li", { "data-key": one.result_id }, nameOf(one), h("span", { class: "quiet" }, ` ${one.observed ?? ""}`)))),
-      ),
-  );
-}
-
-const nameOf = ({ check_name, column_name }) => `${words(check_name)}${column_name ? ` (${column_name})` : ""}`;
-
-function failure(result) {
-  const { result_id, severity, observed, expected, sample, error } = result;
-  return h(
-    "div",
-    { class: "stack", "data-key": result_id },
-    h("div", { class: "row" }, badge(severityKind(severity), severity), h("strong", { class: "grow" }, nameOf(result))),
-    error && h("pre", {}, error),
-    h("p", { class: "small" }, h("span", { class: "quiet" }, "observed "), observed ?? "nothing", h("span", { class: "quiet" }, "; expected "), expected ?? "–"),
-    hasSample(sample) && [h("p", { class: "small quiet" }, "for example"), h("pre", {}, lines(sample))],
-  );
-}
-
-const lines = (sample) => (Array.isArray(sample) ? sample : [sample]).map((one) => JSON.stringify(one)).join("\n");
-
-const hasSample = (sample) => sample !== null && sample !== undefined && !(Array.isArray(sample) && sample.length === 0);
 
 async function history(event, name) {
   const place = event.target.closest(".earlier");
@@ -150,13 +134,24 @@ async function history(event, name) {
       { name: "Finished", cell: (run) => when(run.finished_at) },
       { name: "Verdict", cell: (run) => badge(...verdictOf(run.verdict)) },
       { name: "Of", cell: (run) => SCOPES[run.scope] },
-      { name: "Failed", numeric: true, cell: (run) => `${count(run.critical_failures + run.warnings)} of ${count(run.checks)}` },
+      {
+        name: "Failed",
+        numeric: true,
+        cell: (run) => `${count(run.critical_failures + run.warnings)} of ${count(run.checks)}`,
+      },
       { name: "Data Docs", cell: (run) => (run.docs_url ? h("a", { href: run.docs_url }, "open") : "–") },
     ];
     const caption = `Earlier runs of ${name}`;
-    fill(place, table({ caption, columns, rows: items, key: (run) => run.quality_run_id, nothing: "It has not run before." }));
+    fill(
+      place,
+      table({ caption, columns, rows: items, key: (run) => run.quality_run_id, nothing: "It has not run before." }),
+    );
   } catch (error) {
-    fill(place, h("p", { class: "is-bad" }, error.message), button("Try again", { onclick: (again) => history(again, name) }));
+    fill(
+      place,
+      h("p", { class: "is-bad" }, error.message),
+      button("Try again", { onclick: (again) => history(again, name) }),
+    );
   }
 }
 
@@ -176,5 +171,9 @@ function published(views) {
     { name: "Refresh took", numeric: true, cell: (view) => duration(view.refresh_seconds) },
   ];
   const nothing = "No view has been refreshed yet. The DAG refresh_views does so every five minutes.";
-  return card(caption, { side: "readers see a refresh once its checks pass" }, table({ caption, columns, rows: views, key: (view) => view.view_name, nothing }));
+  return card(
+    caption,
+    { side: "readers see a refresh once its checks pass" },
+    table({ caption, columns, rows: views, key: (view) => view.view_name, nothing }),
+  );
 }

@@ -8,12 +8,24 @@ import { shareBar } from "../marks.js";
 
 const EVERY_MS = 5000;
 const SAMPLES = 5;
+const AT_ONCE = 8;
 
 /** Keep the card of rejects in `place` up to date. */
 export function rejects(place, watch, canAct) {
-  watch("stream/rejects?minutes=60", EVERY_MS, (data) => {
+  let latest = null;
+  let isWhole = false;
+  const showAll = () => {
+    isWhole = true;
+    draw(latest);
+  };
+
+  function draw(data) {
+    latest = data;
+    const shown = isWhole ? data.reasons : data.reasons.slice(0, AT_ONCE);
     const most = data.reasons[0]?.rows ?? 1;
-    const side = data.read ? `${count(data.rejected)} of ${plural(data.read, "row")}, ${percent(data.reject_share)}` : null;
+    const side = data.read
+      ? `${count(data.rejected)} of ${plural(data.read, "row")}, ${percent(data.reject_share)}`
+      : null;
     fill(
       place,
       card(
@@ -21,11 +33,20 @@ export function rejects(place, watch, canAct) {
         { side },
         data.reasons.length === 0
           ? empty(data.read ? "No row was rejected." : "No row was read in the last hour.")
-          : h("div", { class: "rows" }, data.reasons.map((reason) => one(reason, most, canAct))),
-        data.counted < data.rejected && h("p", { class: "hint" }, `Counted in the newest ${count(data.counted)} of them.`),
+          : h(
+              "div",
+              { class: "rows" },
+              shown.map((reason) => one(reason, most, canAct)),
+            ),
+        shown.length < data.reasons.length &&
+          button(`All ${data.reasons.length} reasons`, { key: "all", onclick: showAll }),
+        data.counted < data.rejected &&
+          h("p", { class: "hint" }, `Counted in the newest ${count(data.counted)} of them.`),
       ),
     );
-  });
+  }
+
+  watch("stream/rejects?minutes=60", EVERY_MS, draw);
 }
 
 function one({ reason, rows, meaning, last_seen_at }, most, canAct) {
@@ -61,7 +82,11 @@ function sample({ reject_id, file_name, line, reasons, rejected_at, raw }, canAc
     { "data-key": reject_id },
     h("p", { class: "small" }, h("code", {}, file_name), ` line ${line}, `, when(rejected_at), others),
     raw === null
-      ? h("p", { class: "hint" }, canAct ? "The row is not kept." : "The row itself names customers: your role does not show it.")
+      ? h(
+          "p",
+          { class: "hint" },
+          canAct ? "The row is not kept." : "The row itself names customers: your role does not show it.",
+        )
       : h("pre", {}, raw),
   );
 }

@@ -1,13 +1,12 @@
-// Where the events are on their way: batches, backlog, rejects, files, runs; and the switch of the stream.
+// Where the events are on their way: batches, backlog, rejects, files, runs.
 
-import { post } from "../api.js";
 import { LineChart, StackedBars } from "../charts.js";
-import { badge, button, card, facts, link, notice, table, when } from "../components.js";
-import { confirmAction } from "../dialogs.js";
+import { badge, card, facts, link, notice, table, when } from "../components.js";
 import { fill, h } from "../dom.js";
-import { bytes, count, duration, plural, short } from "../format.js";
+import { briefDuration, bytes, count, duration, plural, short } from "../format.js";
 import { files } from "./files.js";
 import { rejects } from "./rejects.js";
+import { offers } from "./steering.js";
 
 export const title = "Stream";
 
@@ -37,42 +36,24 @@ const STAGES = {
   files: "balance of files",
 };
 
-// What makes sense beside what is wished now.
-const OFFERS = { run: ["pause", "drain"], drain: ["resume", "pause"], stop: ["resume"] };
-
-const ACTIONS = {
-  pause: {
-    label: "Pause",
-    symbol: "pause",
-    title: "Pause the stream?",
-    explain: "It ends after the batch under way. Files that arrive wait in the landing folder; nothing is lost. The numbers stand still until you resume.",
-    confirm: "Pause the stream",
-  },
-  drain: {
-    label: "Drain",
-    symbol: "drain",
-    title: "Drain the stream?",
-    explain: "It loads every file that waits now, and then ends. Files that arrive later wait until you resume.",
-    confirm: "Drain the stream",
-  },
-  resume: {
-    label: "Resume",
-    symbol: "play",
-    title: "Resume the stream?",
-    explain: "Airflow starts the driver again within seconds; it goes on with the oldest file that waits.",
-    confirm: "Resume the stream",
-  },
-};
-
 export async function start({ main, me, watch }) {
   const lead = h("div", { class: "lead" }, h("h1", {}, title));
   const state = h("div", { class: "column" });
   const durations = new StackedBars("Time per batch, by stage", {
     format: (ms) => duration(ms / 1000),
+    tick: (ms) => briefDuration(ms / 1000),
     empty: "No batch has been committed yet.",
   });
-  const lag = new LineChart("Lag of each batch: arrival to commit", { format: duration, empty: "No batch yet." });
-  const backlog = new LineChart("Files that wait", { format: short, isWhole: true, empty: "No file has been delivered yet." });
+  const lag = new LineChart("Lag of each batch: arrival to commit", {
+    format: duration,
+    tick: briefDuration,
+    empty: "No batch yet.",
+  });
+  const backlog = new LineChart("Files that wait", {
+    format: short,
+    isWhole: true,
+    empty: "No file has been delivered yet.",
+  });
   const rejected = h("div");
   const delivered = h("div");
   const runs = h("div");
@@ -104,42 +85,38 @@ export async function start({ main, me, watch }) {
   files(delivered, watch, backlog);
 }
 
-function offers(now, main, refresh) {
-  const ask = (name) => {
-    const { label, symbol, ...texts } = ACTIONS[name];
-    const done = async () => {
-      await refresh();
-      // The button that was pressed may be gone.
-      if (document.activeElement === document.body) main.querySelector(".buttons button")?.focus();
-    };
-    return button(label, {
-      symbol,
-      key: name,
-      onclick: () => confirmAction({ ...texts, act: (reason) => post(`stream/${name}`, { reason }), done }),
-    });
-  };
-  return h("div", { class: "buttons side", role: "group", "aria-label": "Actions" }, OFFERS[now.wish].map(ask));
-}
-
 /** What is wrong now, or was wished by somebody, in words. */
 function trouble({ state, wish, wished_at, wished_by, intake_paused_because, run }) {
-  if (state === "stuck") return notice("bad", "The driver lives, but its loop does not turn", "The DAG watch_stream replaces it by itself.");
+  if (state === "stuck")
+    return notice("bad", "The driver lives, but its loop does not turn", "The DAG watch_stream replaces it by itself.");
   if (state === "down")
-    return notice("bad", "No driver gives a sign of life", run?.error ?? "Airflow starts it again by itself: see the DAG stream_events.");
+    return notice(
+      "bad",
+      "No driver gives a sign of life",
+      run?.error ?? "Airflow starts it again by itself: see the DAG stream_events.",
+    );
   if (state === "intake_paused") return notice("warn", "No files are taken in", intake_paused_because);
   if (wish === "run") return null;
   const wished = `${wished_by ?? "Somebody"} ${wish === "stop" ? "paused" : "drained"} the stream`;
-  return notice("info", wished, h("span", {}, when(wished_at), ". Files that arrive from now on wait until it is resumed."));
+  return notice(
+    "info",
+    wished,
+    h("span", {}, when(wished_at), ". Files that arrive from now on wait until it is resumed."),
+  );
 }
 
 function condition(now) {
   const { run, last_minute: rows } = now;
+  const parts = ["accepted", "duplicate", "rejected"].map((kind) => `${count(rows[kind])} ${kind}`);
   return card(
     "Now",
     {},
     facts([
       ["Writer epoch", now.epoch ?? "none yet"],
-      ["Driver", run ? (run.ended_at ? ["ended ", when(run.ended_at)] : ["up since ", when(run.started_at)]) : "never started"],
+      [
+        "Driver",
+        run ? (run.ended_at ? ["ended ", when(run.ended_at)] : ["up since ", when(run.started_at)]) : "never started",
+      ],
       ["Sign of life", when(run?.heartbeat_at)],
       ["Restarts in 24 h", count(now.restarts_day)],
       ["Lag", duration(now.lag_seconds)],
@@ -152,9 +129,7 @@ function condition(now) {
       "p",
       { class: "sum" },
       h("span", { class: "quiet" }, "Last minute: "),
-      rows.read === 0
-        ? "no row"
-        : `${plural(rows.read, "row")} read = ${count(rows.accepted)} accepted + ${count(rows.duplicate)} duplicate + ${count(rows.rejected)} rejected`,
+      rows.read === 0 ? "no row" : `${plural(rows.read, "row")} read = ${parts.join(" + ")}`,
     ),
   );
 }
@@ -183,8 +158,15 @@ function history({ runs }) {
     { name: "Started", cell: (run) => when(run.started_at) },
     { name: "Lasted", cell: (run) => duration(lasted(run)) },
     { name: "End", cell: end },
-    { name: "Process", cell: (run) => [h("div", {}, `${run.pid} on ${run.host}`), h("div", { class: "quiet small" }, run.driver_id)] },
+    {
+      name: "Process",
+      cell: (run) => [h("div", {}, `${run.pid} on ${run.host}`), h("div", { class: "quiet small" }, run.driver_id)],
+    },
     { name: "Spark UI", cell: (run) => (run.ui_url && !run.ended_at ? link(run.ui_url, "open") : "–") },
   ];
-  return card(caption, {}, table({ caption, columns, rows: runs, key: (run) => run.epoch, nothing: "It has never been started." }));
+  return card(
+    caption,
+    {},
+    table({ caption, columns, rows: runs, key: (run) => run.epoch, nothing: "It has never been started." }),
+  );
 }
