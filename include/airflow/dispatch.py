@@ -49,9 +49,12 @@ _log = logging.getLogger(__name__)
 def tell_now(dsn: str) -> None:
     """Send what is due, from a process that has something better to do: nothing that goes wrong here reaches it."""
     try:
-        conn_ids = {*known_channels(dsn), *_from_environment()}
-        if conn_ids:
-            _dispatch(dsn, _load(conn_ids), seconds=_AT_ONCE_SECONDS)
+        known = set(known_channels(dsn))
+        if new := _load(_from_environment() - known):
+            _write_down(dsn, new)
+        # Connections are looked up only when there is something to send.
+        if (known or new) and _plan(dsn):
+            _dispatch(dsn, _load(known | set(new)), seconds=_AT_ONCE_SECONDS)
     except Exception:
         _log.exception("Alerts could not be sent from here; they stay in shop.alert_deliveries and are sent later.")
 
@@ -65,12 +68,16 @@ def dispatch_all(dsn: str) -> None:
 def update_list(dsn: str) -> dict[str, Channel]:
     """List the channels, from the metadata database and the environment, and write the list down."""
     channels = _load({*_from_metadata(), *_from_environment(), *known_channels(dsn)})
-    update_channels(
-        dsn,
-        {conn_id: channel.min_severity for conn_id, channel in channels.items()},
-        gone=set(known_channels(dsn)) - set(channels),
-    )
+    _write_down(dsn, channels, gone=set(known_channels(dsn)) - set(channels))
     return channels
+
+
+def _write_down(dsn: str, channels: dict[str, Channel], gone: Collection[str] = ()) -> None:
+    update_channels(dsn, {conn_id: channel.min_severity for conn_id, channel in channels.items()}, gone)
+
+
+def _plan(dsn: str) -> bool:
+    return plan_deliveries(dsn, reminder_hours=Settings.from_env().alert_reminder_hours)
 
 
 def _load(conn_ids: Collection[str]) -> dict[str, Channel]:
@@ -98,10 +105,9 @@ def _from_metadata() -> set[str]:
 
 def _dispatch(dsn: str, channels: dict[str, Channel], *, seconds: float) -> None:
     """Send round by round, one message a channel at a time, all channels at once; begin none after ``seconds``."""
-    update_channels(dsn, {conn_id: channel.min_severity for conn_id, channel in channels.items()})
     deadline = time.monotonic() + seconds
     working = dict(channels)
-    plan_deliveries(dsn, reminder_hours=Settings.from_env().alert_reminder_hours)
+    _plan(dsn)
     while working and (deliveries := claim_deliveries(dsn, working)):
         for delivery, error in _send_all(deliveries, working).items():
             if error is None:
@@ -114,7 +120,7 @@ def _dispatch(dsn: str, channels: dict[str, Channel], *, seconds: float) -> None
         if time.monotonic() > deadline:
             return
         # What was sent or failed may be a reason for more: a recovery, a channel that is broken.
-        plan_deliveries(dsn, reminder_hours=Settings.from_env().alert_reminder_hours)
+        _plan(dsn)
 
 
 def _send_all(deliveries: Collection[Delivery], channels: dict[str, Channel]) -> dict[Delivery, str | None]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
+import time
 
 from include.alerts.outbox import known_channels, plan_deliveries
 from include.platform.environment import airflow_environment
@@ -13,9 +13,8 @@ from include.platform.rest import AirflowApi
 from include.settings import REPOSITORY, Settings
 
 _PREFIX = "alert_"
+# It sends for five minutes at most; what is left then is for the next.
 _LONGEST_SECONDS = 600.0
-
-_log = logging.getLogger(__name__)
 
 
 class AlertSender:
@@ -34,6 +33,7 @@ class AlertSender:
         self._api = api
         self._dsn = settings.dsn("ops")
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
         self._seen = "[]"
 
     def send_what_is_due(self) -> None:
@@ -51,7 +51,11 @@ class AlertSender:
 
     def _start(self) -> bool:
         if self._process is not None and self._process.poll() is None:
-            return False
+            if time.monotonic() - self._started < _LONGEST_SECONDS:
+                return False
+            self._process.kill()
+            self._process.wait()
+        self._started = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "include.airflow.dispatch"],
             cwd=REPOSITORY,

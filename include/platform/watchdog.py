@@ -30,6 +30,8 @@ LOOK_SECONDS = 10.0
 PATIENCE_SECONDS = 45.0
 # A program that has just started needs time until its first heartbeat.
 START_SECONDS = 60
+# On a machine with other work a whole platform takes minutes to come up; nobody need be told of that.
+FIRST_START_SECONDS = 180.0
 
 _DATABASE = "metadatabase"
 _POSTGRES = "postgres"
@@ -59,6 +61,7 @@ class Watchdog:
     supervisor: Supervisor
     outages: Outages
     _ill_since: dict[str, float] = field(default_factory=dict)
+    _has_worked: set[str] = field(default_factory=set)
 
     def look(self, now: float) -> None:
         """Look once: restart what runs without working, and tell of all that does not work.
@@ -84,7 +87,13 @@ class Watchdog:
                 done[name] = "Its process ran all the same, and was restarted; tasks under way are taken up again."
                 # Its next life has as much time.
                 self._ill_since[name] = now
-        self.outages.tell(ill, overdue, done)
+        self._has_worked |= {*states, _POSTGRES} - ill
+        out = {
+            name: seconds
+            for name, seconds in overdue.items()
+            if name in self._has_worked or name in done or seconds >= FIRST_START_SECONDS
+        }
+        self.outages.tell(ill, out, done)
 
 
 def ill_programs(api: AirflowApi, settings: Settings) -> set[str]:

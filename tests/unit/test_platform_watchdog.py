@@ -9,7 +9,15 @@ import pytest
 
 from include.errors import PlatformError
 from include.platform.supervisor import ProgramState
-from include.platform.watchdog import LOOK_SECONDS, PATIENCE_SECONDS, START_SECONDS, Chore, Watchdog, ill_programs
+from include.platform.watchdog import (
+    FIRST_START_SECONDS,
+    LOOK_SECONDS,
+    PATIENCE_SECONDS,
+    START_SECONDS,
+    Chore,
+    Watchdog,
+    ill_programs,
+)
 from include.settings import Settings
 from tests.support.sockets import free_ports
 
@@ -120,7 +128,16 @@ def test_a_worker_that_its_master_has_forgotten_is_killed(watched: Watched, monk
     assert watched.airflow.killed == ["spark-worker"]
 
 
+def test_nobody_is_told_that_a_platform_takes_its_time_to_start(watched: Watched) -> None:
+    watched.airflow.ill, watched.airflow.uptime_seconds = ["scheduler"], START_SECONDS - 1
+    watched.look(FIRST_START_SECONDS)
+    assert watched.told.overdue == []
+    watched.look(LOOK_SECONDS)
+    assert watched.told.overdue == ["scheduler"]
+
+
 def test_a_program_that_is_down_is_told_though_nobody_calls_it_ill(watched: Watched) -> None:
+    watched.look(LOOK_SECONDS)
     watched.airflow.state = "FATAL"
     watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
     assert sorted(watched.told.overdue) == sorted(watched.airflow.states())
