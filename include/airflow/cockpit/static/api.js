@@ -2,8 +2,8 @@
 
 import { setServerTime } from "./format.js";
 
-/** Where the plugin is mounted, whatever prefix Airflow has. */
-export const ROOT = new URL("..", import.meta.url);
+/** Where the plugin is mounted, whatever prefix Airflow has: the pages are directly below. */
+export const ROOT = new URL(".", location.href);
 const API = new URL("api/v1/", ROOT);
 const TIMEOUT_MS = 15_000;
 const SLOWEST_MS = 30_000;
