@@ -156,18 +156,9 @@ class Layer:
         home = self._directory / "packages"
         if not home.exists():
             target = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--require-hashes",
-                "--no-compile",
-            ]
-            command += ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
-            subprocess.run(command, check=True)
+            pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--require-hashes", "--no-compile"]
+            packages = ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
+            subprocess.run([*pip, *packages], check=True)
         return home
 
     def _java(self) -> Path:
