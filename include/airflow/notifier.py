@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.airflow.dispatch import tell_now
 from include.alerts import Alert, Severity, has_reported, note_event, raise_alert_in, resolve_alerts_in
-from include.alerts.state import deadline_key, failure_key, resolve_earlier_in
+from include.alerts.state import deadline_key, failure_key, resolve_earlier_in, tell_elsewhere
 from include.db import transaction
 
 _LONGEST_DETAIL = 8000
@@ -23,7 +23,7 @@ _QUOTED_ROW = re.compile(r"^(DETAIL|CONTEXT): .*\n?", re.MULTILINE)
 
 
 class ReportedFailure(AirflowFailException):
-    """A task fails for what it has raised alerts about itself: its failure is no further one."""
+    """A task fails for what alerts tell of already, its own or another task's: its failure is no further one."""
 
 
 class ShopstreamNotifier(BaseNotifier):
@@ -65,6 +65,8 @@ class ShopstreamNotifier(BaseNotifier):
     def notify(self, context: Any) -> None:
         """Write the alert and send it; the log has it as well, in case the database is what failed."""
         if isinstance(context.get("exception"), ReportedFailure):
+            ti = context["ti"]
+            tell_elsewhere(dsn_of(self.conn_id), f"{ti.dag_id}.{instance_of(ti)}", ti.run_id)
             return
         alert = _alert(self.severity, context)
         self.log.error("Alert (%s) from %s: %s", alert.severity, alert.source, alert.title)

@@ -135,8 +135,15 @@ def has_reported(cursor: Any, run: Alert) -> bool:
     return bool(one_row(cursor)[0])
 
 
+def tell_elsewhere(dsn: str, source: str, run_id: str) -> None:
+    """A task (``source``) failed for what other alerts tell of: it has spoken."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["forget_told"])
+        cursor.execute(_SQL["tell_elsewhere"], {"source": source, "run_id": run_id})
+
+
 def has_told(dsn: str, source: str, dag_id: str, run_id: str, since: datetime) -> bool:
-    """Whether a task (``source``) has raised an alert since a time, or its DAG one about that run."""
+    """Whether a task (``source``) has spoken since a time, or its DAG about that run."""
     values = {"source": source, "dag_id": dag_id, "run_id": run_id, "since": since}
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["has_told"], values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from airflow.sdk._shared.module_loading import import_string
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.airflow.notifier import RecoveryNotifier, ReportedFailure, ShopstreamNotifier
 from include.alerts import Alert, raise_alert
+from include.alerts.state import has_told
 from include.db import transaction
 from include.errors import PlatformError
 from include.settings import Settings
@@ -119,6 +120,9 @@ def test_a_milder_alert_of_a_task_does_not_hide_that_a_run_was_lost(airflow: Set
 def test_what_a_task_has_raised_alerts_about_is_no_further_one(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context() | {"exception": ReportedFailure("3 checks failed")})
     assert _alerts(airflow) == []
+    # Nor is it taken for a death without a word.
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    assert has_told(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
 
 
 def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settings) -> None:
