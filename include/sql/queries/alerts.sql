@@ -43,12 +43,12 @@ SELECT EXISTS (
 );
 
 -- name: has_told
--- For a task that failed: whether an alert tells of it, its own since %(since)s or that of its run; or it said that others
--- do.
+-- For a task that failed: whether an alert tells of it, its own since %(since)s or that its run failed; or it said that
+-- others do.
 SELECT
     EXISTS (
         SELECT FROM shop.alerts
-        WHERE (source = %(source)s AND last_raised_at >= %(since)s) OR (source = %(dag_id)s AND run_id = %(run_id)s)
+        WHERE (source = %(source)s AND last_raised_at >= %(since)s) OR (key = %(run_key)s AND run_id = %(run_id)s)
     )
     OR EXISTS (
         SELECT FROM shop.told_failures
