@@ -113,3 +113,4 @@ def test_a_run_that_is_late_is_listed_and_told_of(platform: Platform, page: Page
 
     page.goto(f"{platform.url}/deadlines")
     expect(page.get_by_text("generate_events").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Missed").first).to_be_visible(timeout=60_000)
