@@ -140,6 +140,9 @@ COMMENT ON COLUMN shop.quality_results.duration_ms IS
 -- Serves the results of one run, and the deletion of a run.
 CREATE INDEX quality_results_run ON shop.quality_results (quality_run_id);
 
+-- Serves the window of the suite of files.
+CREATE INDEX files_admitted_at ON shop.files USING brin (admitted_at);
+
 -- Publication ---------------------------------------------------------------------------------------------------------
 
 ALTER TABLE shop.refreshes
