@@ -287,6 +287,7 @@ def test_charts_are_read_with_the_arrow_keys(cockpit: Open) -> None:
     page = cockpit().open("stream")
     chart = page.locator("figure", has_text="Time per batch")
     plot = chart.get_by_role("group")
+    expect(chart.locator(".readout")).not_to_be_empty()
     plot.focus()
     newest = chart.locator(".readout").text_content()
     page.keyboard.press("Home")
