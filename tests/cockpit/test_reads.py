@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from include.db import transaction
-from include.db.views import refresh_view, view_names
+from include.db.refresh import refresh_view
+from include.db.views import view_names
 from include.settings import Settings
 from tests.cockpit.conftest import Server
 from tests.support.rows import load_batch, make_event
@@ -53,8 +53,6 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
         finished_at=minutes_ago(-0.1),
         held_because="revenue doubled",
     )
-    with transaction(database.dsn("owner")) as cursor:
-        cursor.execute("UPDATE shop.refreshes SET published_at = finished_at WHERE held_because IS NULL")
     add_quality_run(database, suite="rollups", table_name="rollup_minute", verdict="warned", warnings=1)
     add_quality_run(database, verdict="failed", critical_failures=1)
     add_alert(database)
@@ -256,6 +254,9 @@ def test_samples_go_on_where_the_search_ended(
 
 
 def test_views_say_what_readers_see_and_why_no_more(server: Server, database: Settings) -> None:
+    # Those of making the views.
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("DELETE FROM shop.refreshes")
     common = {"view_name": "mart_daily_kpis", "row_count": 3}
     add(
         database,
@@ -344,6 +345,7 @@ def test_objectives_now_and_by_month(server: Server, database: Settings) -> None
     backlog, freshness = server.get("/objectives").json()
     assert (backlog["objective"], backlog["is_met"], backlog["value"], backlog["bound"]) == ("backlog", False, 900, 500)
     assert backlog["missed_since"] is not None
+    assert (backlog["unit"], backlog["direction"], backlog["target"]) == ("files", "at_most", 0.99)
     assert backlog["this_month"] == {"month": str(this_month), "minutes": 0, "met": 0, "attainment": None}
     assert (freshness["value"], freshness["recent"]) == (None, [True, False, True])
     assert freshness["this_month"]["attainment"] == 0.99
@@ -358,6 +360,7 @@ def test_misses_are_filtered_and_paged(server: Server, database: Settings) -> No
         return [miss["miss_id"] for miss in server.get(f"/objectives/misses{query}").json()["items"]]
 
     assert found("") == [still, *ids[::-1]]
+    assert server.get("/objectives/misses?limit=1").json()["items"][0]["unit"] == "files"
     assert found("?is_open=true") == [still]
     assert found("?objective=freshness&is_open=false&limit=2") == [ids[2], ids[1]]
     assert found(f"?before={ids[1]}") == [ids[0]]
@@ -389,14 +392,20 @@ def test_open_alerts_stand_before_all_that_are_over(server: Server, database: Se
 def test_an_alert_tells_who_was_told(server: Server, database: Settings) -> None:
     alert_id = add_alert(database, detail=HTML)
     for channel, state, sent_at in (("mail", "sent", minutes_ago(1)), ("slack", "failed", None)):
-        _add_delivery(database, alert_id=alert_id, channel=channel, occasion="raised", state=state, sent_at=sent_at)
+        add(
+            database,
+            "alert_deliveries",
+            "delivery_id",
+            alert_id=alert_id,
+            channel=channel,
+            occasion="raised",
+            severity="critical",
+            state=state,
+            sent_at=sent_at,
+        )
     found = server.get(f"/alerts/{alert_id}").json()
     assert found["detail"] == HTML
     assert [(one["channel"], one["state"]) for one in found["deliveries"]] == [("mail", "sent"), ("slack", "failed")]
-
-
-def _add_delivery(database: Settings, **values: Any) -> None:
-    add(database, "alert_deliveries", "delivery_id", **values)
 
 
 def test_what_has_not_changed_is_not_sent_again(server: Server, database: Settings) -> None:

@@ -42,5 +42,6 @@ def _view(name: str, page: str, *, href: str | None = None, **options: Any) -> d
         "name": name,
         "href": f"{prefix}{MOUNTED_AT}{href or f'/{page}'}",
         "url_route": f"shopstream-{page}",
+        "icon": f"{prefix}{MOUNTED_AT}/static/icon.svg",
         **options,
     }
