@@ -44,6 +44,9 @@ def report(
             failing[_key(outcome, result.check)] = result
     for key, result in failing.items():
         raise_alert(dsn, _alert(outcome, result, key, source=source, url=url, runbook_url=runbook_url))
+    if outcome.error is not None:
+        # Nothing was looked at, so nothing is over.
+        return
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["open_alerts"], {"prefix": f"quality/{outcome.suite.name}/"})
         still_open = {key for (key,) in cursor.fetchall()}
@@ -55,8 +58,6 @@ def report(
 
 def _kept(outcome: SuiteOutcome, *, is_published: bool) -> set[str]:
     """The keys of checks of which this outcome cannot say that they pass."""
-    if outcome.error is not None:
-        return {_key(outcome, check) for check in outcome.suite.checks}
     return {
         _key(outcome, check)
         for check in outcome.suite.checks

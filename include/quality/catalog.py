@@ -26,6 +26,8 @@ _INTERNAL_FIELDS = frozenset(
 
 CUSTOM_SQL = "unexpected_rows_expectation"
 CUSTOM_SQL_LIMIT = 100
+# What the class of _custom_sql is registered as: it is no expectation of its own.
+_CUSTOM_SQL_CLASS = "unexpected_rows_read_once"
 
 
 @lru_cache(maxsize=1)
@@ -42,7 +44,7 @@ def expectation_types() -> list[str]:
     great_expectations()
     from great_expectations.expectations import registry
 
-    return sorted(registry.list_registered_expectation_implementations())
+    return sorted(set(registry.list_registered_expectation_implementations()) - {_CUSTOM_SQL_CLASS})
 
 
 def parameters_of(expectation: str) -> list[str]:
@@ -81,7 +83,32 @@ def build(expectation: str, parameters: dict[str, Any], *, severity: str, number
     """
     if expectation == CUSTOM_SQL:
         parameters = {name: _limited(value) for name, value in parameters.items()}
-    return _class_of(expectation)(**parameters, severity=severity, meta={"number": number})
+        expectation_class = _custom_sql()
+    else:
+        expectation_class = _class_of(expectation)
+    return expectation_class(**parameters, severity=severity, meta={"number": number})
+
+
+@lru_cache(maxsize=1)
+def _custom_sql() -> Any:
+    """The library's class for custom SQL, which runs each query twice: for its rows, and for their number.
+
+    The rows are few (CUSTOM_SQL_LIMIT) and all here, so they can be counted here.
+    """
+    great_expectations()
+    from great_expectations.expectations.core import UnexpectedRowsExpectation
+
+    class UnexpectedRowsReadOnce(UnexpectedRowsExpectation):
+        metric_dependencies = ("unexpected_rows_query.table",)
+
+        def _validate(self, metrics: Any, *_: Any, **__: Any) -> Any:
+            rows = metrics["unexpected_rows_query.table"]
+            return {
+                "success": not rows,
+                "result": {"observed_value": len(rows), "details": {"unexpected_rows": rows}},
+            }
+
+    return UnexpectedRowsReadOnce
 
 
 def _limited(query: Any) -> Any:

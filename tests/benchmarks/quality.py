@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with transaction(settings.dsn("owner")) as cursor:
             cursor.execute(_SQL["analyze"])
         _refreshes(settings, events)
-        for scope, options in (("all rows", ["--full"]), ("what is new, at first", []), ("what is new, again", [])):
+        for scope, options in (("the first hour", []), ("all rows", ["--full"]), ("what is new", [])):
             seconds, mebibytes, output = _check(settings, options)
             print(output)
             _print(f"all suites, {scope}: {mebibytes:.0f} MiB at most", seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_files_have_their_media_type_and_an_etag(server: Server, suffix: str, me
     assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (200, media_type)
     etag = {"If-None-Match": answer.headers["ETag"]}
     assert server.send("GET", f"{ROOT}/static/{file.relative_to(static)}", "vera", headers=etag).status_code == 304
+
+
+def test_the_parts_of_a_page_are_asked_for_once(server: Server) -> None:
+    page = server.send("GET", f"{ROOT}/overview", "vera").text
+    parts = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
+    assert len(parts) > 10
+    for part in parts:
+        answer = server.send("GET", f"{ROOT}/{part}", "vera")
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "private, max-age=31536000, immutable")
+        assert server.send("GET", f"{ROOT}/{part}", None).status_code == 401
 
 
 def test_the_data_docs_are_served(server: Server, docs: Path) -> None:

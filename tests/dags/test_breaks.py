@@ -22,6 +22,8 @@ from tests.breaks.instance import Breakage
 from tests.breaks.kinds import KINDS, STALE_VIEW, Kind
 from tests.support.rows import load_batch
 
+pytestmark = pytest.mark.timeout(600)
+
 TI = SimpleNamespace(dag_id="refresh_views", task_id="build_and_audit", run_id="run-1", log_url="http://ui/log")
 
 
@@ -123,13 +125,16 @@ def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, kind: 
     assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "told once"
 
     breakage.repair()
+    # The feed goes on.
+    now = datetime.now(UTC)
+    load(playground, list(ordinary(now - timedelta(minutes=1), 60, timedelta(minutes=1))), ingested_at=now)
     assert look(playground) == []
     assert open_alerts(playground) == {}
     ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
     # Without the days that came with the damage there is nothing left to compare with.
     assert resolution == ("not judged any more" if kind.name == "volume-drop" else "recovered")
     assert all(last_published(playground)[name] > after[name] for name in views.list_views())
-    assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(6600, 6600)]
+    assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(6660, 6660)]
 
 
 def test_only_a_playground_is_broken(playground: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from supervisor.options import ServerOptions
 from include.platform.programs import PROGRAMS
 from include.platform.supervisor import Supervisor, configuration
 from include.settings import Settings
+from tests.support.postgres import temporary_home
 
 
 def parse(settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerOptions:
@@ -24,12 +26,13 @@ def parse(settings: Settings, path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
 
 
 @pytest.fixture(params=["plain", "with space and 100%"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a home with an ordinary and with an awkward name."""
-    home = tmp_path / request.param
-    (home / "logs").mkdir(parents=True)
-    (home / "run").mkdir()
-    return Settings(home=home, port=9000)
+def settings(request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Settings of a home with an ordinary and with an awkward name, short enough for sockets below it."""
+    with temporary_home() as directory:
+        home = directory / request.param
+        (home / "logs").mkdir(parents=True)
+        (home / "run").mkdir()
+        yield Settings(home=home, port=9000)
 
 
 def test_supervisord_reads_every_program(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import mimetypes
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from include.airflow.cockpit.parts import STATIC, Parts, shell, version
 from include.settings import Settings
 
-_STATIC = Path(__file__).parent / "static"
 _PAGES = frozenset({"overview", "stream", "quality", "objectives"})
 _PAGE_OF_DAG = {
     "stream_events": "stream",
@@ -53,11 +52,11 @@ def page_of_dag(request: Request, dag_id: str) -> RedirectResponse:
 
 
 @router.get("/{page}")
-def page(page: str) -> FileResponse:
+def page(page: str) -> HTMLResponse:
     """One of the pages: all have the same shell, whose script looks at the path."""
     if page not in _PAGES:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return FileResponse(_STATIC / "index.html")
+    return HTMLResponse(shell())
 
 
 class Files(StaticFiles):
@@ -69,7 +68,8 @@ class Files(StaticFiles):
 
 def serve_pages(app: FastAPI) -> None:
     """Add the pages and files to the application."""
-    app.mount("/static", Files(directory=_STATIC), name="static")
+    app.mount(f"/static/{version()}", Parts(directory=STATIC), name="parts")
+    app.mount("/static", Files(directory=STATIC), name="static")
     app.mount(_DOCS, Files(directory=Settings.from_env().quality_docs_dir, check_dir=False, html=True), name="docs")
     app.include_router(router)
 

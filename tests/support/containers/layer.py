@@ -132,7 +132,9 @@ class Layer:
             target, _, options = one.partition(":")
             place = f"{root}{_real(target)}"
             lines.append(f"mkdir -p {place} && mount -t tmpfs -o {options or 'mode=1777'} tmpfs {place}")
-        return lines
+        # Its scripts name their interpreter by the path that they were installed at, which may be below /tmp.
+        environment = (REPOSITORY / ".venv").resolve()
+        return [*lines, *_bind(environment, root, str(environment), read_only=True)]
 
     def _volume(self, volume: Any, root: Path) -> list[str]:
         if isinstance(volume, dict):
@@ -154,18 +156,9 @@ class Layer:
         home = self._directory / "packages"
         if not home.exists():
             target = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--require-hashes",
-                "--no-compile",
-            ]
-            command += ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
-            subprocess.run(command, check=True)
+            pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--require-hashes", "--no-compile"]
+            packages = ["--target", str(target), "-r", str(DOCKER / "app" / "celery.txt")]
+            subprocess.run([*pip, *packages], check=True)
         return home
 
     def _java(self) -> Path:
@@ -176,6 +169,8 @@ class Layer:
             home.chmod(0o755)
             environment = {"SHOPSTREAM_HOME": str(home), "PATH": _PATH, "PYTHONPATH": str(REPOSITORY)}
             subprocess.run([sys.executable, "-m", "include.platform.java"], check=True, env=environment)
+            launcher = home / "java" / "bin" / "java"
+            launcher.write_text(launcher.read_text().replace(sys.prefix, self._image.files[".venv"]))
         return home / "java"
 
 

@@ -2,10 +2,11 @@
 
 import { setServerTime } from "./format.js";
 
-/** Where the plugin is mounted, whatever prefix Airflow has. */
-export const ROOT = new URL("..", import.meta.url);
+/** Where the plugin is mounted, whatever prefix Airflow has: the pages are directly below. */
+export const ROOT = new URL(".", location.href);
 const API = new URL("api/v1/", ROOT);
 const TIMEOUT_MS = 15_000;
+const FIRST_RETRY_MS = 1000;
 const SLOWEST_MS = 30_000;
 
 /** A request that failed. `status` is 0 when no answer came; `title` and `detail` are for people. */
@@ -95,7 +96,8 @@ export function poll(path, everyMs, onData, onState) {
       failures += 1;
     }
     onState?.({ error, at });
-    if (!document.hidden) timer = setTimeout(round, Math.min(everyMs * 2 ** failures, Math.max(SLOWEST_MS, everyMs)));
+    const pauseMs = failures ? Math.min(FIRST_RETRY_MS * 2 ** failures, SLOWEST_MS) : everyMs;
+    if (!document.hidden) timer = setTimeout(round, pauseMs);
   }
 
   const onVisibility = () => (document.hidden ? clearTimeout(timer) : round());

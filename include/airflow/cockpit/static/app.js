@@ -1,6 +1,6 @@
 // Starts the page that the address names, and tells how the connection is: live, late, or why not.
 
-import { ROOT, get, poll } from "./api.js";
+import { ROOT, poll } from "./api.js";
 import { icon, link, notice, tickTimes } from "./components.js";
 import { fill, h } from "./dom.js";
 import { duration } from "./format.js";
@@ -12,6 +12,7 @@ const PAGES = {
   objectives: () => import("./pages/objectives.js"),
 };
 const LATE_AFTER_MS = 10_000;
+const VISITOR_EVERY_MS = 10_000;
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
@@ -43,16 +44,18 @@ function tell() {
   const failed = sources.find((source) => source.error);
   const known = sources.map((source) => source.at).filter((at) => at !== null);
   const oldest = known.length ? Math.min(...known) : null;
-  const isLate = oldest !== null && Date.now() - oldest > LATE_AFTER_MS && !document.hidden;
+  const ageMs = oldest === null ? 0 : Date.now() - oldest;
   main.hidden = Boolean(failed) && oldest === null;
-  main.classList.toggle("is-stale", Boolean(failed) && isLate);
+  main.classList.toggle("is-stale", Boolean(failed) && ageMs > LATE_AFTER_MS && !document.hidden);
   if (!failed) {
     fill(notices);
     fill(live, oldest === null ? "Connecting…" : h("span", { class: "badge is-ok" }, icon("ok"), "Live"));
     return;
   }
   const { error } = failed;
-  const since = oldest === null ? "" : ` What is shown is ${duration(Math.round((Date.now() - oldest) / 1000))} old.`;
+  // In steps, since screen readers read each change aloud.
+  const steps = Math.floor(ageMs / LATE_AFTER_MS) * (LATE_AFTER_MS / 1000);
+  const since = steps ? ` What is shown is more than ${duration(steps)} old.` : "";
   fill(live, h("span", { class: "badge is-bad" }, icon("bad"), "Not live"));
   const more = `${error.detail ?? ""}${since} Trying again by itself.`.trim();
   fill(notices, notice(oldest === null ? "bad" : "warn", error.title, more, remedy(error)));
@@ -73,8 +76,8 @@ async function start() {
   document.querySelector(`nav [data-page="${name}"]`)?.setAttribute("aria-current", "page");
   const page = await PAGES[name]();
   document.title = `${page.title} · Shopstream`;
-  // Whether there are buttons for actions; the server decides on each action itself.
-  const me = get("me").catch(() => ({ name: null, can_act: false }));
+  // Whether there are buttons for actions, as soon as that is known; the server decides on each action itself.
+  const me = new Promise((resolve) => watch("me", VISITOR_EVERY_MS, resolve));
   page.start({ main, me, watch });
   setInterval(() => {
     tickTimes(document);
