@@ -84,7 +84,7 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) tests.support.deploy_tools
 	@$(RUN) pytest tests/unit
 	@$(RUN) pytest tests/postgres
-	@$(RUN) pytest tests/deploy/quick
+	@$(RUN) pytest tests/deploy/quick tests/deploy/kubernetes
 	@$(RUN) pytest tests/spark
 	@$(RUN) pytest tests/dags
 	@$(RUN) pytest tests/cockpit

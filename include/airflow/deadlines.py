@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +26,14 @@ _LATE_NOTICE = timedelta(minutes=5)
 _log = logging.getLogger(__name__)
 
 
-def deadline_of(interval: timedelta) -> DeadlineAlert:
-    """The deadline of the runs of a DAG: to have succeeded within an interval after they were queued."""
+def deadline_of(interval: timedelta | None) -> DeadlineAlert | None:
+    """The deadline of the runs of a DAG: to have succeeded within an interval after they were queued; None for none.
+
+    There is none in ``airflow dags test``: no scheduler looks at it there, and Airflow 3.3.2 fails a run that has one
+    (apache/airflow#73428).
+    """
+    if interval is None or sys.argv[1:3] == ["dags", "test"]:
+        return None
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,

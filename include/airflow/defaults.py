@@ -53,7 +53,7 @@ def defaults(
         "tags": [*TAGS, *tags],
         "max_active_runs": max_active_runs,
         "dagrun_timeout": dagrun_timeout,
-        "deadline": None if deadline is None else deadline_of(deadline),
+        "deadline": deadline_of(deadline),
         "on_failure_callback": notifier,
         "default_args": {
             "owner": "shopstream",

@@ -10,12 +10,11 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, conf
 from airflow.sdk.exceptions import AirflowFailException
-from asgiref.sync import sync_to_async
 
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.airflow.dispatch import tell_now
 from include.alerts import Alert, Severity, has_reported, note_event, raise_alert_in, resolve_alerts_in
-from include.alerts.state import deadline_key, failure_key, resolve_earlier_in
+from include.alerts.state import failure_key, resolve_earlier_in, tell_elsewhere
 from include.db import transaction
 
 _LONGEST_DETAIL = 8000
@@ -23,15 +22,14 @@ _QUOTED_ROW = re.compile(r"^(DETAIL|CONTEXT): .*\n?", re.MULTILINE)
 
 
 class ReportedFailure(AirflowFailException):
-    """A task fails for what it has raised alerts about itself: its failure is no further one."""
+    """A task fails for what alerts tell of already, its own or another task's: its failure is no further one."""
 
 
 class ShopstreamNotifier(BaseNotifier):
     """Opens an alert about what failed, and sends it at once.
 
     As a task's ``on_failure_callback`` it fires once the retries are exhausted. As a DAG's it fires for whatever no
-    task could report itself: a run that timed out, and tasks that were killed together with their callback. As the
-    callback of a Deadline Alert (sync or async) it fires for a run that is not done in time.
+    task could report itself: a run that timed out, and tasks that were killed together with their callback.
 
     Parameters
     ----------
@@ -43,8 +41,6 @@ class ShopstreamNotifier(BaseNotifier):
         How long the same event is not recorded again.
     conn_id:
         Airflow connection of the analytics database, role ops.
-    context:
-        Given by Airflow when it awaits the notifier.
     """
 
     def __init__(
@@ -54,9 +50,8 @@ class ShopstreamNotifier(BaseNotifier):
         is_event: bool = False,
         quiet_seconds: float = 0,
         conn_id: str = OPS_CONN_ID,
-        context: Any = None,
     ) -> None:
-        super().__init__(context)
+        super().__init__()
         self.severity = severity
         self.is_event = is_event
         self.quiet_seconds = quiet_seconds
@@ -65,6 +60,8 @@ class ShopstreamNotifier(BaseNotifier):
     def notify(self, context: Any) -> None:
         """Write the alert and send it; the log has it as well, in case the database is what failed."""
         if isinstance(context.get("exception"), ReportedFailure):
+            ti = context["ti"]
+            tell_elsewhere(dsn_of(self.conn_id), f"{ti.dag_id}.{instance_of(ti)}", ti.run_id)
             return
         alert = _alert(self.severity, context)
         self.log.error("Alert (%s) from %s: %s", alert.severity, alert.source, alert.title)
@@ -79,16 +76,11 @@ class ShopstreamNotifier(BaseNotifier):
                 raise_alert_in(cursor, alert)
         tell_now(dsn)
 
-    async def async_notify(self, context: Any) -> None:
-        """As ``notify``, for the triggerer, whose loop must not wait for a database."""
-        await sync_to_async(self.notify)(context)
-
 
 class RecoveryNotifier(BaseNotifier):
     """Ends the alerts of earlier failures when a task succeeds, and says so.
 
-    The last task of a run also ends those of the DAG: that an earlier run failed as a whole, or that one, such as this
-    one, was late.
+    The last task of a run also ends that an earlier run of its DAG failed as a whole.
     """
 
     def __init__(self, *, conn_id: str = OPS_CONN_ID) -> None:
@@ -103,7 +95,6 @@ class RecoveryNotifier(BaseNotifier):
             ended = resolve_alerts_in(cursor, [failure_key(f"{ti.dag_id}.{instance_of(ti)}")])
             if is_last:
                 ended += resolve_earlier_in(cursor, failure_key(ti.dag_id), ti.run_id)
-                ended += resolve_alerts_in(cursor, [deadline_key(ti.dag_id)])
         if ended:
             self.log.info("Recovered: %s", ", ".join(ended))
             tell_now(dsn)
@@ -115,8 +106,6 @@ def instance_of(ti: Any) -> str:
 
 
 def _alert(severity: Severity, context: Mapping[str, Any]) -> Alert:
-    if "deadline" in context:
-        return deadline_alert(severity, context)
     # Airflow gives a reason to the callbacks of a DAG, also when it names a task instance beside it.
     return run_alert(severity, context) if "reason" in context else task_alert(severity, context)
 
@@ -149,22 +138,6 @@ def run_alert(severity: Severity, context: Mapping[str, Any]) -> Alert:
         key=failure_key(dag_id),
         title=f"The run failed: {str(reason).replace('_', ' ')}",
         detail=f"{dag_id} {run_id} failed ({reason}), and none of its tasks could report why.",
-        run_id=run_id,
-        url=_run_url(dag_id, run_id),
-        runbook_url=runbook_url(dag_id),
-    )
-
-
-def deadline_alert(severity: Severity, context: Mapping[str, Any]) -> Alert:
-    """The alert of a DAG run that was not done at its deadline; Airflow gives the run as its REST API would."""
-    run, due_at = context["dag_run"], context["deadline"]["deadline_time"]
-    dag_id, run_id = run["dag_id"], run["dag_run_id"]
-    return Alert(
-        severity=severity,
-        source=dag_id,
-        key=deadline_key(dag_id),
-        title="The run is not done in time",
-        detail=f"{dag_id} {run_id} was to be done by {due_at} and is {run['state']}. It ends when a run has finished.",
         run_id=run_id,
         url=_run_url(dag_id, run_id),
         runbook_url=runbook_url(dag_id),

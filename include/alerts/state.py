@@ -60,11 +60,6 @@ def failure_key(source: str) -> str:
     return f"failed: {source}"
 
 
-def deadline_key(dag_id: str) -> str:
-    """The key of the alert that a run of a DAG is not done in time."""
-    return f"deadline: {dag_id}"
-
-
 def raise_alert(dsn: str, alert: Alert) -> int:
     """Open an alert, or count one more occurrence of the open one with its key (role ops or ingest).
 
@@ -135,9 +130,16 @@ def has_reported(cursor: Any, run: Alert) -> bool:
     return bool(one_row(cursor)[0])
 
 
+def tell_elsewhere(dsn: str, source: str, run_id: str) -> None:
+    """A task (``source``) failed for what other alerts tell of: it has spoken."""
+    with transaction(dsn) as cursor:
+        cursor.execute(_SQL["forget_told"])
+        cursor.execute(_SQL["tell_elsewhere"], {"source": source, "run_id": run_id})
+
+
 def has_told(dsn: str, source: str, dag_id: str, run_id: str, since: datetime) -> bool:
-    """Whether a task (``source``) has raised an alert since a time, or its DAG one about that run."""
-    values = {"source": source, "dag_id": dag_id, "run_id": run_id, "since": since}
+    """Whether a task (``source``) has spoken since a time, or its DAG about that run."""
+    values = {"source": source, "run_key": failure_key(dag_id), "run_id": run_id, "since": since}
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["has_told"], values)
         return bool(one_row(cursor)[0])

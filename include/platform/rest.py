@@ -70,15 +70,8 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run, as the API describes them."""
-        found: list[dict[str, Any]] = self._call("GET", _run_path(dag_id, run_id) + "/taskInstances?limit=100")[
-            "task_instances"
-        ]
-        return found
-
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The newest runs, newest first, as the API describes them."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=-run_after&limit=20"
-        found: list[dict[str, Any]] = self._call("GET", path)["dag_runs"]
+        answer = self._call("GET", _run_path(dag_id, run_id) + "/taskInstances?limit=100")
+        found: list[dict[str, Any]] = answer["task_instances"]
         return found
 
     def failed_tasks(self, since: datetime) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Data quality: the suites of ``expectations/``, run by Great Expectations, with results as rows in Postgres.
 
-``suites`` reads and validates the YAML files, ``catalog`` is the only module that knows Great Expectations' classes,
-``run`` executes a suite, ``results`` says what came out. Great Expectations takes seconds to import: it is imported by
-the functions that need it, never by importing a module of this package.
+``suites`` loads the YAML files, which ``reading`` validates into what ``model`` defines. ``run`` makes one run of a
+suite; ``engine`` and ``catalog`` are the only modules that know Great Expectations. ``results`` says what came out,
+``store`` writes it down, ``alerting`` tells people, ``pages`` shows it. ``publication`` checks views before anybody
+reads them. Great Expectations takes seconds to import: it is imported by the functions that need it, never by importing
+a module of this package.
 """

@@ -10,7 +10,6 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -66,7 +65,7 @@ def run_suite(
         scope = "full"
     outcome = SuiteOutcome(suite, run_id, scope, started_at, (), 0.0)
     try:
-        outcome = _Run(outcome, read_dsn, timeout_seconds).finished()
+        outcome = _look(outcome, read_dsn, timeout_seconds)
     except Exception as error:
         # Whatever kept the library from running the suite must become a row, or the failure would look like silence.
         reason = str(error) if isinstance(error, SuiteError) else f"{type(error).__name__}: {error}"
@@ -85,125 +84,130 @@ def run_draft(draft: Draft, *, read_dsn: str, write_dsn: str, run_id: str, scope
     return store(outcome, write_dsn)
 
 
-@dataclass
-class _Run:
-    """One run, in one snapshot."""
+@dataclass(frozen=True)
+class _Sight:
+    """What one run of a suite looks at, as it is in one snapshot.
 
-    outcome: SuiteOutcome
-    read_dsn: str
-    timeout_seconds: float
+    ``condition`` says which rows, None for all of them; ``placeholders`` are those of custom SQL.
+    """
 
-    def __post_init__(self) -> None:
-        self.suite = self.outcome.suite
-        schema, self.table = self.suite.table.split(".")
-        self.schema = CANDIDATES if self.outcome.scope == "candidate" else schema
-        self.relation = f"{self.schema}.{self.table}"
+    relation: str
+    columns: dict[str, str]
+    window: tuple[datetime | None, datetime] | None
+    condition: str | None
+    row_count: int
+    snapshot: str
+    placeholders: dict[str, str]
 
-    def finished(self) -> SuiteOutcome:
-        options = session_options(self.schema, self.timeout_seconds)
-        with closing(connect(self.read_dsn, options=options)) as holder, holder.cursor() as cursor:
-            cursor.execute(_SQL["export_snapshot"])
-            (snapshot,) = one_row(cursor)
-            columns = columns_of(cursor, self.schema, self.table)
-            window = self._window(cursor)
-            condition = self._condition(cursor, window)
-            row_count = self._count(cursor, condition)
-            placeholders = self._placeholders(cursor, window)
-            results = self._results(cursor, columns, condition, row_count, snapshot, placeholders)
-        return replace(self.outcome, results=results, window=window)
 
-    def _results(
-        self,
-        cursor: Any,
-        columns: dict[str, str],
-        condition: str | None,
-        row_count: int,
-        snapshot: str,
-        placeholders: dict[str, str],
-    ) -> tuple[CheckResult, ...]:
-        known: list[CheckResult] = []
-        if self.suite.columns is not None:
-            known.append(result_of_columns(self.suite.columns, columns))
-        numbered = [one for one in enumerate(self.suite.checks) if one[1].is_for(self.outcome.scope)]
-        settled: dict[int, CheckResult] = {}
-        for number, check in numbered:
-            batch = f"(SELECT * FROM {self.relation} WHERE {condition or 'true'})"  # noqa: S608 - as in engine
-            result = self._settle(cursor, check, columns, {**placeholders, "batch": batch})
-            if result is not None:
-                settled[number] = result
-        left = [(number, _filled(check, placeholders)) for number, check in numbered if number not in settled]
-        if left:
-            with engine_of(
-                self.read_dsn,
-                self.relation,
-                condition,
-                row_count=row_count,
-                snapshot=snapshot,
-                timeout_seconds=self.timeout_seconds,
-            ) as engine:
-                settled |= engine.check(left)
-        return (*known, *(replace(settled[number], check=check) for number, check in numbered))
+def _look(outcome: SuiteOutcome, read_dsn: str, timeout_seconds: float) -> SuiteOutcome:
+    """The outcome with its results."""
+    schema, table = outcome.suite.table.split(".")
+    schema = CANDIDATES if outcome.scope == "candidate" else schema
+    options = session_options(schema, timeout_seconds)
+    # Its transaction keeps the snapshot open for all others.
+    with closing(connect(read_dsn, options=options)) as holder, holder.cursor() as cursor:
+        sight = _sight(cursor, outcome, schema, table)
+        chosen = [check for check in outcome.suite.checks if check.is_for(outcome.scope)]
+        settled = {number: _settle(cursor, outcome.suite, check, sight) for number, check in enumerate(chosen)}
+        left = [
+            (number, _filled(check, sight.placeholders))
+            for number, check in enumerate(chosen)
+            if settled[number] is None
+        ]
+        made = _make(left, sight, read_dsn, timeout_seconds)
+    results = [replace(settled[number] or made[number], check=check) for number, check in enumerate(chosen)]
+    if outcome.suite.columns is not None:
+        results.insert(0, result_of_columns(outcome.suite.columns, sight.columns))
+    return replace(outcome, results=tuple(results), window=sight.window)
 
-    def _settle(
-        self, cursor: Any, check: Check, columns: dict[str, str], placeholders: dict[str, str]
-    ) -> CheckResult | None:
-        """The result of a check that need not be made, or cannot: None for all others."""
-        fault = fault_of_columns(self.suite, check, columns)
-        if fault is not None:
-            return could_not_check(check, fault)
-        if check.needs is None:
-            return None
-        cursor.execute(_SQL["before_needs"])
-        try:
-            cursor.execute(fill(check.needs.query, placeholders))
-            return None if cursor.rowcount else not_judged(check, check.needs.otherwise)
-        except psycopg2.Error as error:
-            return could_not_check(check, f"{_place(self.suite.path, check)}: needs: {str(error).strip()}")
-        finally:
-            cursor.execute(_SQL["after_needs"])
 
-    def _window(self, cursor: Any) -> tuple[datetime | None, datetime] | None:
-        window = self.suite.window
-        if window is None:
-            return None
-        cursor.execute(
-            _SQL["window"],
-            {
-                "suite": self.suite.name,
-                "first": window.first,
-                "longest": window.longest,
-                "overlap_seconds": OVERLAP_SECONDS,
-            },
+def _make(
+    checks: list[tuple[int, Check]], sight: _Sight, read_dsn: str, timeout_seconds: float
+) -> dict[int, CheckResult]:
+    if not checks:
+        return {}
+    with engine_of(
+        read_dsn,
+        sight.relation,
+        sight.condition,
+        row_count=sight.row_count,
+        snapshot=sight.snapshot,
+        timeout_seconds=timeout_seconds,
+    ) as engine:
+        return engine.check(checks)
+
+
+def _sight(cursor: Any, outcome: SuiteOutcome, schema: str, table: str) -> _Sight:
+    cursor.execute(_SQL["export_snapshot"])
+    (snapshot,) = one_row(cursor)
+    columns = columns_of(cursor, schema, table)
+    window = _window(cursor, outcome)
+    condition = _condition(cursor, outcome.suite, window)
+    relation = f"{schema}.{table}"
+    cursor.execute(
+        sql.SQL(_SQL["count"]).format(relation=sql.Identifier(schema, table), where=sql.SQL(condition or "true"))
+    )
+    (row_count,) = one_row(cursor)
+    cursor.execute(_SQL["last_batch"], {"view_name": table, "is_candidate": outcome.scope == "candidate"})
+    (last_batch_id,) = one_row(cursor)
+    window_from, window_to = window or (None, outcome.started_at)
+    placeholders = {
+        "window_from": f"'{window_from.isoformat() if window_from else '-infinity'}'::timestamptz",
+        "window_to": f"'{window_to.isoformat()}'::timestamptz",
+        "last_batch_id": f"{last_batch_id}::bigint",
+    }
+    return _Sight(relation, columns, window, condition, row_count, snapshot, placeholders)
+
+
+def _window(cursor: Any, outcome: SuiteOutcome) -> tuple[datetime | None, datetime] | None:
+    window = outcome.suite.window
+    if window is None:
+        return None
+    cursor.execute(
+        _SQL["window"],
+        {
+            "suite": outcome.suite.name,
+            "first": window.first,
+            "longest": window.longest,
+            "overlap_seconds": OVERLAP_SECONDS,
+        },
+    )
+    window_from, window_to = one_row(cursor)
+    return (None if outcome.scope == "full" else window_from), window_to
+
+
+def _condition(cursor: Any, suite: Suite, window: tuple[datetime | None, datetime] | None) -> str | None:
+    conditions = [f"({suite.rows})"] if suite.rows else []
+    if suite.window is not None and window is not None and window[0] is not None:
+        bounds = sql.SQL("{column} > {window_from} AND {column} <= {window_to}").format(
+            column=sql.Identifier(suite.window.column),
+            window_from=sql.Literal(window[0]),
+            window_to=sql.Literal(window[1]),
         )
-        window_from, window_to = one_row(cursor)
-        return (None if self.outcome.scope == "full" else window_from), window_to
+        conditions.append(bounds.as_string(cursor))
+    return " AND ".join(conditions) or None
 
-    def _condition(self, cursor: Any, window: tuple[datetime | None, datetime] | None) -> str | None:
-        conditions = [f"({self.suite.rows})"] if self.suite.rows else []
-        if self.suite.window is not None and window is not None and window[0] is not None:
-            bounds = sql.SQL("{column} > {window_from} AND {column} <= {window_to}").format(
-                column=sql.Identifier(self.suite.window.column),
-                window_from=sql.Literal(window[0]),
-                window_to=sql.Literal(window[1]),
-            )
-            conditions.append(bounds.as_string(cursor))
-        return " AND ".join(conditions) or None
 
-    def _count(self, cursor: Any, condition: str | None) -> int:
-        where = sql.SQL(condition or "true")
-        relation = sql.Identifier(self.schema, self.table)
-        cursor.execute(sql.SQL(_SQL["count"]).format(relation=relation, where=where))
-        return int(one_row(cursor)[0])
-
-    def _placeholders(self, cursor: Any, window: tuple[datetime | None, datetime] | None) -> dict[str, str]:
-        cursor.execute(_SQL["last_batch"], {"view_name": self.table, "is_candidate": self.outcome.scope == "candidate"})
-        (last_batch_id,) = one_row(cursor)
-        window_from, window_to = window or (None, self.outcome.started_at)
-        return {
-            "window_from": f"'{window_from.isoformat() if window_from else '-infinity'}'::timestamptz",
-            "window_to": f"'{window_to.isoformat()}'::timestamptz",
-            "last_batch_id": f"{last_batch_id}::bigint",
-        }
+def _settle(cursor: Any, suite: Suite, check: Check, sight: _Sight) -> CheckResult | None:
+    """The result of a check that need not be made, or cannot: None for all others."""
+    fault = fault_of_columns(suite, check, sight.columns)
+    if fault is not None:
+        return could_not_check(check, fault)
+    if check.needs is None:
+        return None
+    # Suites are code, and the role that runs them reads.
+    batch = f"(SELECT * FROM {sight.relation} WHERE {sight.condition or 'true'})"  # noqa: S608
+    cursor.execute(_SQL["before_needs"])
+    try:
+        query = fill(check.needs.query, {**sight.placeholders, "batch": batch}).rstrip("; \n")
+        cursor.execute(sql.SQL(_SQL["needs"]).format(query=sql.SQL(query)))
+        (is_enough,) = one_row(cursor)
+        return None if is_enough else not_judged(check, check.needs.otherwise)
+    except psycopg2.Error as error:
+        return could_not_check(check, f"{suite.path}:{check.line}: needs: {str(error).strip()}")
+    finally:
+        cursor.execute(_SQL["after_needs"])
 
 
 def _filled(check: Check, placeholders: dict[str, str]) -> Check:
@@ -211,7 +215,3 @@ def _filled(check: Check, placeholders: dict[str, str]) -> Check:
     if query is None:
         return check
     return replace(check, parameters={**check.parameters, QUERY: fill(query, placeholders)})
-
-
-def _place(path: Path, check: Check) -> str:
-    return f"{path}:{check.line}"

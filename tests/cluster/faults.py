@@ -45,7 +45,9 @@ class Scene:
         """Feed a burst, and wait until an executor of that machine reads of it."""
         deliver(self.stream.settings, rows=_BURST_ROWS, rows_per_file=_ROWS_PER_FILE)
         wait_until(
-            lambda: self.stream.at_work().get(node.address, 0) > 0, seconds=60, what=f"a task at work on {node.address}"
+            lambda: self.stream.at_work().get(node.address, 0) > 0,
+            seconds=180,
+            what=f"a task at work on {node.address}",
         )
 
 

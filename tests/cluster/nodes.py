@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 
 _DRIVER = "org.apache.spark.deploy.worker.DriverWrapper"
 _EXECUTOR = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 
 
 @dataclass
@@ -76,16 +76,24 @@ class SparkNodes:
     def __enter__(self) -> SparkNodes:
         prepare_java(self.settings)
         self.start_master()
-        for _ in range(self.workers):
-            self.add_worker()
-        self.wait_for_workers(self.workers)
+        try:
+            for _ in range(self.workers):
+                self.add_worker()
+            self.wait_for_workers(self.workers)
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A worker that is asked to end takes its drivers and executors with it.
-        for process in [*(node.process for node in self.nodes), self.master]:
+        self.end()
+
+    def end(self) -> None:
+        """End all processes; a worker that is asked to end takes its drivers and executors with it."""
+        processes = [*(node.process for node in self.nodes), self.master]
+        for process in processes:
             process.terminate()
-        for process in [*(node.process for node in self.nodes), self.master]:
+        for process in processes:
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
@@ -133,7 +141,9 @@ class SparkNodes:
 
     def node_of_driver(self) -> Node:
         """The worker that runs the driver, once there is one."""
-        wait_until(lambda: any(node.drivers for node in self.nodes), seconds=90, what="a driver on a worker")
+        wait_until(
+            lambda: any(node.drivers for node in self.nodes), seconds=_READY_SECONDS, what="a driver on a worker"
+        )
         return next(node for node in self.nodes if node.drivers)
 
     def _worker_command(self, address: str, memory: str) -> list[str]:

@@ -118,7 +118,7 @@ class ClusterStream:
         """Whether it lives and has loaded all that was delivered."""
         return self.status.is_alive and backlog_is_empty(self.settings.dsn("ingest"), Landing.of(self.settings))
 
-    def wait_until_idle(self, *, seconds: float = 180) -> None:
+    def wait_until_idle(self, *, seconds: float = 400) -> None:
         """Until nothing waits."""
         wait_until(self.is_idle, seconds=seconds, what=f"the stream to have loaded all:\n{self.dag.log[-3000:]}")
 
@@ -134,7 +134,7 @@ class ClusterStream:
     def seconds_to_commit_after(self, since: float) -> float:
         """Deliver a file now, and wait for it: how long after ``since`` it was stored."""
         (name,) = deliver(self.settings, rows=100, rows_per_file=100)
-        wait_until(lambda: self.committed_at(name), seconds=180, what="a file that came after the fault")
+        wait_until(lambda: self.committed_at(name), seconds=400, what="a file that came after the fault")
         return float(self.committed_at(name) or time.time()) - since
 
     def reconcile(self) -> Report:

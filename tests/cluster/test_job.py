@@ -34,20 +34,20 @@ def settings(database: Settings) -> Settings:
     return settings
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_both_machines_read_and_the_result_is_what_was_delivered(
     settings: Settings, metadata: Path, tmp_path: Path
 ) -> None:
     deliver(settings, rows=100_000, rows_per_file=5_000)
     with SparkNodes(settings, workers=2, variables=_BARE) as nodes:
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow", mode="drain")
-        log = stream.dag.succeed(seconds=240)
+        log = stream.dag.succeed(seconds=500)
         assert all("Running task" in node.executor_logs(settings) for node in nodes.nodes)
     assert "The stream ended as it was asked to." in log
     assert stream.reconcile().agrees
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_executors_without_checkout_and_packages_run_on_the_bundle(
     settings: Settings, metadata: Path, tmp_path: Path
 ) -> None:
@@ -66,13 +66,13 @@ def test_executors_without_checkout_and_packages_run_on_the_bundle(
         stream = ClusterStream.start(
             settings, metadata=metadata, home=tmp_path / "airflow", mode="drain", changes=changes
         )
-        stream.dag.succeed(seconds=240)
+        stream.dag.succeed(seconds=500)
     assert stream.reconcile().agrees
     unpacked = list((settings.root / "spark" / "work").glob("*/app-*/*/shopstream"))
     assert len(unpacked) == 2, "each executor has a bundle of its own"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_machine_without_the_shared_storage_spoils_no_file(
     settings: Settings, metadata: Path, tmp_path: Path
 ) -> None:
@@ -86,9 +86,9 @@ def test_a_machine_without_the_shared_storage_spoils_no_file(
         nodes.wait_for_workers(2)
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow")
         try:
-            stream.wait_until_idle(seconds=240)
+            stream.wait_until_idle(seconds=500)
             set_wish(settings.dsn("ops"), "drain")
-            stream.dag.succeed(seconds=120)
+            stream.dag.succeed(seconds=240)
         finally:
             stream.dag.stop()
         assert "does not see the admitted files of epoch" in astray.executor_logs(settings)

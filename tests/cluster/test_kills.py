@@ -36,7 +36,7 @@ class Outcome:
     driver: str
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_the_stream_survives_the_death_of_each_part(database: Settings, tmp_path: Path) -> None:
     settings = with_spark_ports(database)
     # Executors have no checkout on their path but the one that the Connection names.
@@ -48,7 +48,7 @@ def test_the_stream_survives_the_death_of_each_part(database: Settings, tmp_path
             outcomes = [_inject(fault, nodes, stream) for fault in FAULTS]
             stream.wait_until_idle()
             set_wish(settings.dsn("ops"), "drain")
-            stream.dag.succeed(seconds=120)
+            stream.dag.succeed(seconds=240)
         finally:
             stream.dag.stop()
     report = stream.reconcile()
@@ -63,7 +63,7 @@ def test_the_stream_survives_the_death_of_each_part(database: Settings, tmp_path
 def _inject(fault: Fault, nodes: SparkNodes, stream: ClusterStream) -> Outcome:
     wait_until(
         lambda: stream.is_idle() and len(stream.at_work()) == len(nodes.nodes),
-        seconds=180,
+        seconds=400,
         what=f"calm, with an executor on each machine, before: {fault.title}\n{stream.dag.log[-3000:]}",
     )
     with_driver = nodes.node_of_driver()

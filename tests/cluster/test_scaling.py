@@ -88,7 +88,7 @@ class Measured:
         return self.rows / self.loading_seconds
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_throughput_by_executors(cluster: Settings, tmp_path: Path) -> None:
     measured = [_measure(cluster, tmp_path, workers) for workers in (0, 1, 2, 3, 4)]
     section = _section(measured)
@@ -137,7 +137,7 @@ def _drain(settings: Settings, master: str) -> float:
     log = settings.log_dir / "job.log"
     with log.open("w") as output:
         done = subprocess.run(
-            command, env=dict(spark_environment(settings)), stdout=output, stderr=subprocess.STDOUT, timeout=600
+            command, env=dict(spark_environment(settings)), stdout=output, stderr=subprocess.STDOUT, timeout=900
         )
     assert done.returncode == 0, log.read_text(errors="replace")[-4000:]
     after = psutil.cpu_times()

@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from include.airflow.deadlines import deadline_of, miss_alert, tell_of_miss
 from include.db import transaction
 from include.settings import Settings
@@ -43,8 +45,16 @@ def test_what_is_noticed_hours_later_is_for_the_record() -> None:
     assert alert.detail.endswith("noticed at 2026-11-24 17:10:00 UTC only: Airflow did not run meanwhile.")
 
 
+def test_there_is_none_where_airflow_cannot_bear_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert deadline_of(None) is None
+    monkeypatch.setattr("sys.argv", ["/venv/bin/airflow", "dags", "test", "refresh_views"])
+    assert deadline_of(timedelta(minutes=10)) is None
+
+
 def test_the_callback_writes_the_alert_once_an_hour(airflow: Settings) -> None:
-    callback = deadline_of(timedelta(minutes=10)).callback
+    deadline = deadline_of(timedelta(minutes=10))
+    assert deadline is not None
+    callback = deadline.callback
     for _ in range(2):
         asyncio.run(tell_of_miss(**callback.kwargs, context=context(deadline=datetime.now(UTC))))
     with transaction(airflow.dsn("ops")) as cursor:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, AsyncCallback, SyncCallback
-from airflow.sdk._shared.module_loading import import_string
+from airflow.sdk import DAG
 
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.airflow.notifier import RecoveryNotifier, ReportedFailure, ShopstreamNotifier
 from include.alerts import Alert, raise_alert
+from include.alerts.state import has_told
 from include.db import transaction
 from include.errors import PlatformError
 from include.settings import Settings
@@ -119,6 +118,9 @@ def test_a_milder_alert_of_a_task_does_not_hide_that_a_run_was_lost(airflow: Set
 def test_what_a_task_has_raised_alerts_about_is_no_further_one(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context() | {"exception": ReportedFailure("3 checks failed")})
     assert _alerts(airflow) == []
+    # Nor is it taken for a death without a word.
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    assert has_told(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
 
 
 def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settings) -> None:
@@ -143,41 +145,13 @@ def test_the_next_success_of_a_task_ends_its_alert_and_no_other(airflow: Setting
     assert [resolution for *_, resolution in _states(airflow)] == ["recovered", None]
 
 
-def test_the_last_task_of_a_later_run_ends_what_was_said_of_an_earlier(airflow: Settings) -> None:
+def test_the_last_task_of_a_later_run_ends_that_an_earlier_failed_as_a_whole(airflow: Settings) -> None:
     ShopstreamNotifier()(_run_context())
-    ShopstreamNotifier()(_deadline_context())
     for run_id, downstream in ((RUN_ID, []), ("a later run", ["check_freshness"])):
-        _succeed(*downstream, run_id=run_id, task_id="check_freshness", map_index=-1)
-        # A run that is done, however late, has met its end; that it failed as a whole is not undone by a part of it.
-        assert [resolution for *_, resolution in _states(airflow)] == [None, "recovered"]
+        _succeed(*downstream, run_id=run_id)
+        assert [resolution for *_, resolution in _states(airflow)] == [None]
     _succeed(run_id="a later run")
-    assert [resolution for *_, resolution in _states(airflow)] == ["recovered", "recovered"]
-
-
-def _deadline_context() -> dict[str, Any]:
-    """What the callback of a Deadline Alert is given by Airflow 3.3."""
-    run = {"dag_id": "refresh_views", "dag_run_id": RUN_ID, "state": "running"}
-    return {"dag_run": run, "deadline": {"id": "1", "deadline_time": datetime(2026, 3, 4, 5, 10, tzinfo=UTC)}}
-
-
-@pytest.mark.parametrize("is_async", [True, False])
-def test_a_missed_deadline_is_an_alert_in_the_triggerer_and_on_the_executor(airflow: Settings, is_async: bool) -> None:
-    callback = (AsyncCallback if is_async else SyncCallback)(ShopstreamNotifier, {"severity": "warning"})
-    # As Airflow makes it anew from what is stored of the DAG.
-    notifier = import_string(callback.path)(**callback.kwargs, context=_deadline_context())
-    if is_async:
-
-        async def wait() -> None:
-            await notifier
-
-        asyncio.run(wait())
-    else:
-        notifier(_deadline_context())
-    (alert,) = _alerts(airflow)
-    assert (alert["severity"], alert["title"]) == ("warning", "The run is not done in time")
-    assert "was to be done by 2026-03-04 05:10:00+00:00 and is running" in alert["detail"]
-    assert alert["url"].endswith("/dags/refresh_views/runs/scheduled__2026-03-04T05%3A00%3A00%2B00%3A00")
-    assert [key for key, *_ in _states(airflow)] == ["deadline: refresh_views"]
+    assert [resolution for *_, resolution in _states(airflow)] == ["recovered"]
 
 
 def test_an_alert_that_cannot_be_written_is_in_the_log(

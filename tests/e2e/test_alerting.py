@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import psutil
 import pytest
@@ -65,7 +64,7 @@ def hook() -> Iterator[Hook]:
 @pytest.fixture
 def watch(platform: Platform, hook: Hook) -> Watch:
     """The running platform, which knows of the channel since a user has added it."""
-    watch = Watch(platform, AirflowApi(platform.settings), hook)
+    watch = Watch(platform, AirflowApi(platform.settings, timeout_seconds=60), hook)
     if CHANNEL not in known_channels(platform.settings.dsn("ops")):
         _add_connection(platform, hook.url)
         began = time.time()
@@ -92,34 +91,30 @@ def _run(platform: Platform, statement: str) -> None:
         cursor.execute(statement)
 
 
-def _newest_run(api: AirflowApi, dag_id: str, *, state: Callable[[str], bool]) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
+def _ended_at(api: AirflowApi, dag_id: str, run_id: str, task_id: str) -> float:
+    """When a task ended, once it has."""
+    found: list[str] = []
 
     def ended() -> bool:
-        found[:] = [run for run in api.runs(dag_id) if state(run["state"])][:1]
+        tasks = {task["task_id"]: task for task in api.tasks(dag_id, run_id)}
+        found[:] = [end for end in [tasks.get(task_id, {}).get("end_date")] if end]
         return bool(found)
 
-    wait_until(ended, seconds=180, what=f"a run of {dag_id}")
-    return found[0]
+    wait_until(ended, seconds=180, what=f"the end of {dag_id}.{task_id}")
+    return datetime.fromisoformat(found[0]).timestamp()
 
 
 def test_a_task_that_fails_and_recovers(watch: Watch) -> None:
     api, key = watch.api, "failed: audit_facts.audit"
     one = "product_id = (SELECT min(product_id) FROM shop.fact_products)"
     tampered = f"UPDATE shop.fact_products SET views = views {{}} 1 WHERE {one}"
-    _run(watch.platform, tampered.format("+"))
     api.set_paused("audit_facts", False)
-    began = time.time()
-    api.trigger("audit_facts", {}, "a test of alerts")
-    watch.told("raised", key, since=began)
-    failed = datetime.fromisoformat(_newest_run(api, "audit_facts", state="failed".__eq__)["end_date"]).timestamp()
-    watch.report("a task fails", watch.told("raised", key, since=began) + began - failed)
-    _run(watch.platform, tampered.format("-"))
-    began = time.time()
-    api.trigger("audit_facts", {}, "a test of alerts")
-    watch.told("recovered", key, since=began)
-    done = datetime.fromisoformat(_newest_run(api, "audit_facts", state="success".__eq__)["end_date"]).timestamp()
-    watch.report("that task succeeds again", watch.told("recovered", key, since=began) + began - done)
+    for sign, occasion, fault in (("+", "raised", "a task fails"), ("-", "recovered", "that task succeeds again")):
+        _run(watch.platform, tampered.format(sign))
+        began = time.time()
+        run_id = api.trigger("audit_facts", {}, "a test of alerts")
+        told = began + watch.told(occasion, key, since=began)
+        watch.report(fault, told - _ended_at(api, "audit_facts", run_id, "audit"))
 
 
 def test_a_task_that_is_killed_with_its_callback(watch: Watch) -> None:

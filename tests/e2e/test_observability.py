@@ -113,5 +113,4 @@ def test_a_run_that_is_late_is_listed_and_told_of(platform: Platform, page: Page
 
     page.goto(f"{platform.url}/deadlines")
     expect(page.get_by_text("generate_events").first).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path="docs/images/deadlines.png")
+    expect(page.get_by_text("Missed").first).to_be_visible(timeout=60_000)

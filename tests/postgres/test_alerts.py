@@ -16,7 +16,7 @@ from include.alerts import (
     resolve_alert,
     settle_alerts,
 )
-from include.alerts.state import has_told, resolve_earlier_in
+from include.alerts.state import has_told, resolve_earlier_in, tell_elsewhere
 from include.db import connect, transaction
 from include.settings import Settings
 from tests.support.judged import query
@@ -157,3 +157,18 @@ def test_a_failure_is_told_by_its_task_since_or_by_its_run(database: Settings) -
     raise_alert(dsn, replace(ALERT, source="dag", key="failed: dag"))
     assert has_told(dsn, "dag.task", "dag", "run-1", later)
     assert not has_told(dsn, "dag.task", "dag", "run-2", later)
+
+
+def test_a_task_that_fails_for_what_others_tell_of_has_spoken(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    ((began,),) = query(database, "SELECT clock_timestamp()")
+    for _ in range(2):
+        tell_elsewhere(dsn, "dag.task", "run-1")
+    assert has_told(dsn, "dag.task", "dag", "run-1", began)
+    assert not has_told(dsn, "dag.task", "dag", "run-2", began)
+    assert not has_told(dsn, "dag.other", "dag", "run-1", began)
+    assert states(database, "key") == []
+    query(database, "UPDATE shop.told_failures SET told_at = told_at - interval '25 h' RETURNING 1")
+    assert not has_told(dsn, "dag.task", "dag", "run-1", began)
+    tell_elsewhere(dsn, "dag.task", "run-2")
+    assert query(database, "SELECT run_id FROM shop.told_failures") == [("run-2",)]

@@ -120,13 +120,19 @@ def test_a_task_that_was_killed_is_told_of_once(database: Settings) -> None:
     "alert",
     [
         Alert("critical", "refresh_views.refresh", "refresh failed: it said so itself", ""),
-        Alert("critical", "refresh_views", "The run failed", "", run_id=failed()["dag_run_id"]),
+        Alert("critical", "refresh_views", "", "", key="failed: refresh_views", run_id=failed()["dag_run_id"]),
     ],
 )
 def test_what_was_reported_is_not_told_again(database: Settings, alert: Alert) -> None:
     raise_alert(database.dsn("ops"), alert)
     airflow = Airflow(failed(start_date=(NOW - timedelta(minutes=1)).isoformat()))
     assert report_silent_failures(airflow, database.dsn("ops"), now=NOW) == []
+
+
+def test_another_alert_about_the_run_says_nothing_of_the_task(database: Settings) -> None:
+    late = Alert("warning", "refresh_views", "A run missed its deadline", "", run_id=failed()["dag_run_id"])
+    raise_alert(database.dsn("ops"), late)
+    assert len(report_silent_failures(Airflow(failed()), database.dsn("ops"), now=NOW)) == 1
 
 
 def test_who_can_still_speak_is_given_the_time_for_it(database: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from include.errors import PlatformError
 from include.platform.java import java_home, prepare_java
+from include.platform.packages import package_directory
 from include.settings import Settings
 
 
@@ -19,6 +21,16 @@ def test_runtime_of_the_wheel_starts_with_the_arguments_of_spark(tmp_path: Path)
     arguments = ["-Dx=a b", "--add-modules=jdk.incubator.vector", "-XshowSettings:properties", "-version"]
     done = subprocess.run([java, *arguments], capture_output=True, text=True, check=True)
     assert "x = a b" in done.stderr
+
+
+def test_spark_submit_finds_that_runtime_by_its_path_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "with space")
+    prepare_java(settings)
+    spark_submit = package_directory("pyspark") / "bin" / "spark-submit"
+    path = f"{java_home(settings) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": path}
+    done = subprocess.run([spark_submit, "--version"], env=environment, capture_output=True, text=True)
+    assert "version 4.2.0" in done.stderr, done.stderr
 
 
 def own_java(tmp_path: Path, script: str) -> Settings:

@@ -84,6 +84,16 @@ CREATE INDEX alert_deliveries_due ON shop.alert_deliveries (channel, due_at) WHE
 -- Serves "who was told of this alert", and the deletion of an alert.
 CREATE INDEX alert_deliveries_alert ON shop.alert_deliveries (alert_id);
 
+CREATE TABLE shop.told_failures (
+    source text NOT NULL,
+    run_id text NOT NULL,
+    told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (source, run_id)
+);
+
+COMMENT ON TABLE shop.told_failures IS
+    'Tasks that failed for what other alerts tell of, kept for a day: their failure is no further alert, nor a silent one.';
+
 -- Quality -------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE shop.quality_runs (
@@ -129,6 +139,9 @@ COMMENT ON COLUMN shop.quality_results.duration_ms IS
 
 -- Serves the results of one run, and the deletion of a run.
 CREATE INDEX quality_results_run ON shop.quality_results (quality_run_id);
+
+-- Serves the window of the suite of files.
+CREATE INDEX files_admitted_at ON shop.files USING brin (admitted_at);
 
 -- Publication ---------------------------------------------------------------------------------------------------------
 
@@ -215,7 +228,7 @@ CREATE INDEX actions_acted_at ON shop.actions (acted_at DESC);
 
 -- Roles ---------------------------------------------------------------------------------------------------------------
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON shop.alerts, shop.alert_deliveries, shop.alert_channels TO shop_ops;
+GRANT SELECT, INSERT, UPDATE, DELETE ON shop.alerts, shop.alert_deliveries, shop.alert_channels, shop.told_failures TO shop_ops;
 -- The stream raises alerts and ends them; who is told of them is no business of it.
 GRANT SELECT, INSERT, UPDATE ON shop.alerts TO shop_ingest;
 GRANT SELECT, INSERT, UPDATE, DELETE ON

@@ -43,11 +43,24 @@ SELECT EXISTS (
 );
 
 -- name: has_told
--- For a task that failed: whether an alert tells of it, its own since %(since)s or that of its run.
-SELECT EXISTS (
-    SELECT FROM shop.alerts
-    WHERE (source = %(source)s AND last_raised_at >= %(since)s) OR (source = %(dag_id)s AND run_id = %(run_id)s)
-);
+-- For a task that failed: whether an alert tells of it, its own since %(since)s or that its run failed; or it said that
+-- others do.
+SELECT
+    EXISTS (
+        SELECT FROM shop.alerts
+        WHERE (source = %(source)s AND last_raised_at >= %(since)s) OR (key = %(run_key)s AND run_id = %(run_id)s)
+    )
+    OR EXISTS (
+        SELECT FROM shop.told_failures
+        WHERE source = %(source)s AND run_id = %(run_id)s AND told_at >= %(since)s
+    );
+
+-- name: forget_told
+DELETE FROM shop.told_failures WHERE told_at < statement_timestamp() - interval '1 day';
+
+-- name: tell_elsewhere
+INSERT INTO shop.told_failures (source, run_id) VALUES (%(source)s, %(run_id)s)
+ON CONFLICT (source, run_id) DO UPDATE SET told_at = clock_timestamp();
 
 -- name: note
 -- Something that does not last. Nothing is added while the same is less than %(quiet_seconds)s old.

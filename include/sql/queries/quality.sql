@@ -60,6 +60,12 @@ SELECT coalesce(
 -- name: before_needs
 SAVEPOINT before_needs;
 
+-- name: needs
+-- Whether there is enough to compare with, without fetching it.
+SELECT EXISTS (
+{query}
+);
+
 -- name: after_needs
 ROLLBACK TO SAVEPOINT before_needs;
 

@@ -10,7 +10,7 @@ const FIRST_RETRY_MS = 1000;
 const SLOWEST_MS = 30_000;
 
 /** A request that failed. `status` is 0 when no answer came; `title` and `detail` are for people. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, title, detail) {
     super(detail ? `${title}: ${detail}` : title);
     Object.assign(this, { status, title, detail });

@@ -8,7 +8,7 @@ import { fill, h, svg } from "./dom.js";
 export const MARGIN = { top: 10, right: 6, bottom: 20, left: 46 };
 
 /** The smallest of the steps, times a power of ten, that is not below the value. */
-export function roundUp(value, steps) {
+function roundUp(value, steps) {
   if (!(value > 0)) return steps[0];
   const power = 10 ** Math.max(Math.floor(Math.log10(value)), steps[0] > 1 ? 0 : -Infinity);
   return steps.map((step) => step * power).find((step) => step >= value * 0.999) ?? steps[0] * power * 10;

@@ -10,7 +10,7 @@ const FINE_MS = 20 * 60_000;
 
 const isFine = (times) => times.at(-1) - times[0] < FINE_MS;
 
-/** Series over time. `update({ times, series: [{ name, values }], bound })`; times in ms, a value may be null (a gap). */
+/** Series over time. `update({ times, series: [{ name, values }] })`; times in ms, a value may be null (a gap). */
 export class LineChart extends Chart {
   update(data) {
     this.data = data;
@@ -27,9 +27,9 @@ export class LineChart extends Chart {
   }
 
   shapes(width) {
-    const { times, series, bound } = this.data;
+    const { times, series } = this.data;
     const x = this.scale;
-    const greatest = Math.max(...series.flatMap((one) => one.values.map((value) => value ?? 0)), bound?.value ?? 0);
+    const greatest = Math.max(...series.flatMap((one) => one.values.map((value) => value ?? 0)));
     const { y, bottom, lines } = this.frame(width, greatest);
     const shapes = series.flatMap(({ values }, index) => {
       const path = line(times, values, x, y);
@@ -39,17 +39,7 @@ export class LineChart extends Chart {
         svg("path", { class: `line series-${index}`, d: path }),
       ];
     });
-    const limit = bound && [
-      svg("line", {
-        class: "bound",
-        x1: MARGIN.left,
-        x2: width - MARGIN.right,
-        y1: y(bound.value),
-        y2: y(bound.value),
-      }),
-      svg("text", { class: "tick", x: width - MARGIN.right, y: y(bound.value) - 4, "text-anchor": "end" }, bound.name),
-    ];
-    return [lines, shapes, limit, timeTicks(times, x, this.height - 4, width), this.cursor(x, y, bottom)];
+    return [lines, shapes, timeTicks(times, x, this.height - 4, width), this.cursor(x, y, bottom)];
   }
 
   cursor(x, y, bottom) {

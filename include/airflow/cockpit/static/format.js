@@ -104,7 +104,7 @@ export function setServerTime(date) {
 }
 
 /** Milliseconds since 1970 by the clock of the server. */
-export const serverNow = () => Date.now() + skewMs;
+const serverNow = () => Date.now() + skewMs;
 
 /** Seconds since a time; null for none. */
 export const ageSeconds = (iso) => (iso ? (serverNow() - Date.parse(iso)) / 1000 : null);

@@ -95,7 +95,7 @@ function attention({
   throughput,
 }) {
   const open = open_alerts.critical + open_alerts.warning + open_alerts.info;
-  const flag = (page, kind, text) => h("a", { href: page, class: "plain", "data-key": page + text }, badge(kind, text));
+  const flag = (page, kind, text) => h("a", { href: page, "data-key": page + text }, badge(kind, text));
   const flags = [
     open_alerts.critical > 0 && flag("objectives", "bad", plural(open_alerts.critical, "critical alert")),
     open_alerts.warning > 0 && flag("objectives", "warn", plural(open_alerts.warning, "warning")),
