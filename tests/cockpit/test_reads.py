@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,8 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
         finished_at=minutes_ago(-0.1),
         held_because="revenue doubled",
     )
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("UPDATE shop.refreshes SET published_at = finished_at WHERE held_because IS NULL")
     add_quality_run(database, suite="rollups", table_name="rollup_minute", verdict="warned", warnings=1)
     add_quality_run(database, verdict="failed", critical_failures=1)
     add_alert(database)
@@ -254,8 +257,8 @@ def test_samples_go_on_where_the_search_ended(
 
 
 def test_views_say_what_readers_see_and_why_no_more(server: Server, database: Settings) -> None:
-    # Those of making the views.
     with transaction(database.dsn("owner")) as cursor:
+        # The views were made, and so refreshed, a moment ago.
         cursor.execute("DELETE FROM shop.refreshes")
     common = {"view_name": "mart_daily_kpis", "row_count": 3}
     add(
@@ -392,20 +395,14 @@ def test_open_alerts_stand_before_all_that_are_over(server: Server, database: Se
 def test_an_alert_tells_who_was_told(server: Server, database: Settings) -> None:
     alert_id = add_alert(database, detail=HTML)
     for channel, state, sent_at in (("mail", "sent", minutes_ago(1)), ("slack", "failed", None)):
-        add(
-            database,
-            "alert_deliveries",
-            "delivery_id",
-            alert_id=alert_id,
-            channel=channel,
-            occasion="raised",
-            severity="critical",
-            state=state,
-            sent_at=sent_at,
-        )
+        _add_delivery(database, alert_id=alert_id, channel=channel, occasion="raised", state=state, sent_at=sent_at)
     found = server.get(f"/alerts/{alert_id}").json()
     assert found["detail"] == HTML
     assert [(one["channel"], one["state"]) for one in found["deliveries"]] == [("mail", "sent"), ("slack", "failed")]
+
+
+def _add_delivery(database: Settings, **values: Any) -> None:
+    add(database, "alert_deliveries", "delivery_id", severity="warning", **values)
 
 
 def test_what_has_not_changed_is_not_sent_again(server: Server, database: Settings) -> None:

@@ -161,7 +161,9 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
             assert re.search(
                 r"no sign of life\W.*The driver gave no sign of life for \d+ s; limit 30 s", log, re.DOTALL
             )
-            assert re.search(f"The Spark master was told to end {first.driver_id} .*{first.driver_id}.* submitted", log)
+            assert re.search(
+                f"The Spark cluster was told to end {first.driver_id} .*{first.driver_id}.* submitted", log
+            )
             _wait_for_turns(ops, after=first.epoch)
         assert stream_status(ops).driver_id != first.driver_id
         log = start_dag(settings, "watch_stream").succeed(seconds=120)

@@ -263,6 +263,19 @@ def test_what_a_person_opened_stays_open(cockpit: Open) -> None:
     expect(failing).not_to_have_attribute("open", "")
 
 
+def test_rare_reasons_are_a_click_away(cockpit: Open) -> None:
+    one = cockpit()
+    rejects = one.answers["stream/rejects"]
+    (frequent, *_) = rejects.reasons
+    many = [frequent.model_copy(update={"reason": f"reason_{number}", "rows": 50 - number}) for number in range(20)]
+    one.answers["stream/rejects"] = rejects.model_copy(update={"reasons": many})
+    page = one.open("stream")
+    reasons = page.locator("details[data-key^=reject-]")
+    expect(reasons).to_have_count(8)
+    page.get_by_role("button", name="All 20 reasons").click()
+    expect(reasons).to_have_count(20)
+
+
 def test_charts_are_read_with_the_arrow_keys(cockpit: Open) -> None:
     page = cockpit().open("stream")
     chart = page.locator("figure", has_text="Time per batch")
