@@ -348,6 +348,7 @@ def test_objectives_now_and_by_month(server: Server, database: Settings) -> None
     backlog, freshness = server.get("/objectives").json()
     assert (backlog["objective"], backlog["is_met"], backlog["value"], backlog["bound"]) == ("backlog", False, 900, 500)
     assert backlog["missed_since"] is not None
+    assert (backlog["unit"], backlog["direction"], backlog["target"]) == ("files", "at_most", 0.99)
     assert backlog["this_month"] == {"month": str(this_month), "minutes": 0, "met": 0, "attainment": None}
     assert (freshness["value"], freshness["recent"]) == (None, [True, False, True])
     assert freshness["this_month"]["attainment"] == 0.99
@@ -362,6 +363,7 @@ def test_misses_are_filtered_and_paged(server: Server, database: Settings) -> No
         return [miss["miss_id"] for miss in server.get(f"/objectives/misses{query}").json()["items"]]
 
     assert found("") == [still, *ids[::-1]]
+    assert server.get("/objectives/misses?limit=1").json()["items"][0]["unit"] == "files"
     assert found("?is_open=true") == [still]
     assert found("?objective=freshness&is_open=false&limit=2") == [ids[2], ids[1]]
     assert found(f"?before={ids[1]}") == [ids[0]]

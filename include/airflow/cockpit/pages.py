@@ -21,7 +21,9 @@ _PAGE_OF_DAG = {
     "watch_stream": "stream",
     "generate_events": "stream",
     "check_quality": "quality",
+    "sweep_quality": "quality",
     "refresh_views": "quality",
+    "evaluate_objectives": "objectives",
 }
 _COMMON = "default-src 'none'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; frame-ancestors 'self'"
 # The pages load and ask only this server. Their scripts are files: none is written into a page.

@@ -13,6 +13,7 @@ from include.airflow.cockpit.models import Alert, Miss, Reason, Stream
 from include.airflow.cockpit.paging import Number
 from include.airflow.cockpit.problems import conflict, not_found
 from include.airflow.cockpit.routes.alerts import no_alert, read_alert
+from include.airflow.cockpit.routes.objectives import miss_of
 from include.airflow.cockpit.routes.stream import read_stream
 from include.stream.status import ALIVE_WITHIN_SECONDS, QUERY_NAME, Wish
 
@@ -83,7 +84,7 @@ def acknowledge_miss(miss_id: Number, body: Reason, visitor: Acting) -> Miss:
             change.run("acknowledge_miss", miss_id=miss_id, actor=visitor.name, reason=body.reason)
             _record(change, visitor.name, "miss.acknowledge", f"miss {miss_id}", body.reason)
     kept.clear()
-    return Miss(**_QUERIES.one("miss", miss_id=miss_id))
+    return miss_of(**_QUERIES.one("miss", miss_id=miss_id))
 
 
 def _needs_driver(change: Change) -> None:

@@ -12,10 +12,14 @@ from include.airflow.cockpit.database import Queries, Row
 from include.airflow.cockpit.models import Attainment, Miss, Objective, Page
 from include.airflow.cockpit.models.common import NO_NUL
 from include.airflow.cockpit.paging import END, Before, Limit, page
+from include.objectives.catalog import objectives_of
+from include.settings import Settings
 
 router = APIRouter(prefix="/objectives", tags=["objectives"])
 
 _QUERIES = Queries("cockpit_objectives")
+# What the catalog says of an objective, beside what was measured.
+_SAID = ("title", "unit", "direction", "target", "measures")
 
 
 @router.get("", response_model=list[Objective])
@@ -36,9 +40,22 @@ def misses(
 
     def read() -> Page[Miss]:
         rows = _QUERIES.rows("misses", objective=objective, is_open=is_open, before=before, limit=limit + 1)
-        return page(Miss, rows, "miss_id", limit)
+        return page(miss_of, rows, "miss_id", limit)
 
     return answer(request, read)
+
+
+def miss_of(**row: Any) -> Miss:
+    """A miss in the unit of its objective."""
+    return Miss(**row, unit=_said_of(row["objective"]).get("unit"))
+
+
+def _said_of(name: str) -> dict[str, Any]:
+    """Nothing of an objective that is not promised any more."""
+    for objective in objectives_of(Settings.from_env()):
+        if objective.name == name:
+            return {field: getattr(objective, field) for field in _SAID}
+    return {}
 
 
 def _objective(row: Row) -> Objective:
@@ -46,7 +63,7 @@ def _objective(row: Row) -> Objective:
     months = [_attainment(**month) for month in row["months"]]
     now = next((month for month in months if month.month == this_month), _attainment(this_month, 0, 0))
     earlier = [month for month in months if month.month != this_month]
-    shown: dict[str, Any] = row | {"this_month": now}
+    shown: dict[str, Any] = row | _said_of(row["objective"]) | {"this_month": now}
     return Objective(**shown, earlier_months=earlier[:12])
 
 
