@@ -15,9 +15,10 @@ from include.platform.environment import PROGRAM_VARIABLE
 from include.platform.spark import check_version
 from include.settings import Settings
 
-# What describes the machine of Airflow: the worker that runs the driver has its own Java, Spark and addresses.
+# What describes the machine of Airflow: the worker that runs the driver has its own Spark and addresses. JAVA_HOME is
+# not among them: Spark's launcher needs it here, and hands its whole environment over.
 _OF_THIS_MACHINE = frozenset(
-    {"JAVA_HOME", "SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP", "SPARK_LOCAL_HOSTNAME", "SPARK_PUBLIC_DNS"}
+    {"SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP", "SPARK_LOCAL_HOSTNAME", "SPARK_PUBLIC_DNS"}
 )
 
 
@@ -56,9 +57,8 @@ def submit_environment(
 
 
 def search_path(environ: Mapping[str, str]) -> str:
-    """Where ``spark-submit`` and its Java are found: not by JAVA_HOME, which would lead nowhere on another machine."""
-    java = [str(Path(environ["JAVA_HOME"]) / "bin")] if environ.get("JAVA_HOME") else []
-    return os.pathsep.join([str(Path(sys.executable).parent), *java, environ.get("PATH", os.defpath)])
+    """The ``PATH`` on which ``spark-submit`` is found: it is installed beside this interpreter."""
+    return os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
 
 
 def check_reachable(host: str, port: int | None, rest_port: int) -> None:

@@ -67,7 +67,6 @@ def test_a_run_sends_metrics_and_traces(
 ) -> None:
     told = database.model_copy(update={"otlp_endpoint": collector.url})
     start_dag(Settings.model_validate(told.model_dump(exclude_unset=True)), "evaluate_objectives").succeed(seconds=120)
-    print(collector)
     assert any(name.startswith("airflow.") for name in collector.metrics)
     assert collector.spans
     assert collector.services == {"airflow"}
