@@ -165,7 +165,7 @@ def test_an_alert_and_a_miss_are_acknowledged(platform: Platform, visit: Callabl
     ((miss_id,),) = query(
         platform,
         "INSERT INTO shop.objective_misses (objective, began_at, ended_at, bound, worst_value) "
-        "VALUES ('e2e', now() - interval '2 minutes', now(), 5, 9) RETURNING miss_id",
+        "VALUES ('made_up', now() - interval '2 minutes', now(), 5, 9) RETURNING miss_id",
     )
     page = visit()
     page.goto(f"{platform.url}/shopstream/objectives")
@@ -177,10 +177,10 @@ def test_an_alert_and_a_miss_are_acknowledged(platform: Platform, visit: Callabl
     page.get_by_role("button", name="Acknowledge the alert").click()
     expect(alert.locator("summary").first).to_contain_text("acknowledged")
 
-    page.locator("tr", has_text="E2e").get_by_role("button", name="Acknowledge").click()
+    page.locator("tr", has_text="Made up").get_by_role("button", name="Acknowledge").click()
     page.get_by_label("Note").fill("made by the test")
     page.get_by_role("button", name="Acknowledge the miss").click()
-    expect(page.locator("tr", has_text="E2e").first).to_contain_text("made by the test")
+    expect(page.locator("tr", has_text="Made up").first).to_contain_text("made by the test")
     assert page.evaluate("window.hacked") is None
 
     noted = "SELECT acknowledged_by, note FROM {} WHERE {} = %s"

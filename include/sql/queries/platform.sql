@@ -93,5 +93,11 @@ SELECT view_name FROM shop.refreshes
 WHERE published_at IS NOT NULL AND last_batch_id >= %(batch_id)s
 ORDER BY refresh_id LIMIT 1;
 
+-- name: held_since
+-- Why what was built lately is kept from readers, if it is.
+SELECT view_name || ': ' || held_because FROM shop.refreshes
+WHERE held_because IS NOT NULL AND finished_at > %(began)s
+ORDER BY refresh_id LIMIT 1;
+
 -- name: checked_since
 SELECT suite FROM shop.quality_results WHERE checked_at > %(began)s ORDER BY result_id LIMIT 1;
