@@ -56,7 +56,7 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
     )
     with transaction(database.dsn("owner")) as cursor:
         cursor.execute("UPDATE shop.refreshes SET published_at = finished_at WHERE held_because IS NULL")
-    add_quality_run(database, suite="rollups", table_name="rollup_minute", verdict="warned", warnings=1)
+    add_quality_run(database, suite="rollups", table_name="shop.rollup_minute", verdict="warned", warnings=1)
     add_quality_run(database, verdict="failed", critical_failures=1)
     add_alert(database)
     add_alert(database, title="another", severity="warning", acknowledged_at=minutes_ago(1), acknowledged_by="otto")
@@ -314,7 +314,7 @@ def test_runs_of_a_suite_are_paged_by_time(server: Server, database: Settings) -
 
 def test_the_results_of_a_run_have_the_failures_first(server: Server, database: Settings) -> None:
     run = add_quality_run(database, verdict="failed", critical_failures=1, warnings=1)
-    common = {"quality_run_id": run, "run_id": "r", "suite": "events", "table_name": "events", "duration_ms": 1.0}
+    common = {"quality_run_id": run, "run_id": "r", "suite": "events", "table_name": "shop.events", "duration_ms": 1.0}
     for name, severity, is_success in (
         ("held", "critical", True),
         ("odd", "warning", False),

@@ -46,7 +46,7 @@ def add_quality_run(settings: Settings, **values: Any) -> int:
     usual = {
         "run_id": "scheduled__2026-11-24T10:00:00+00:00",
         "suite": "events",
-        "table_name": "events",
+        "table_name": "shop.events",
         "scope": "window",
         "started_at": minutes_ago(1),
         "finished_at": minutes_ago(0),

@@ -33,8 +33,8 @@ def suites() -> dict[str, list[Row]]:
 
 
 def trust_of(table_name: str) -> Trust:
-    """Of a table that the stream writes, or of a materialized view."""
-    runs = [last for last, *_ in suites().values() if last["table_name"] == table_name]
+    """Of a table that the stream writes, or of a materialized view; its suites name it with the schema."""
+    runs = [last for last, *_ in suites().values() if last["table_name"] == f"shop.{table_name}"]
     checked: Row = max(runs, key=lambda run: run["finished_at"], default={})
     share = kept.get("reject_share", _KEPT_SECONDS, lambda: _QUERIES.one("reject_share"))
     return Trust(
