@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -34,11 +35,13 @@ class Scene:
         Returns the moment, Unix seconds.
         """
         self.work_on(node)
-        found = victims()
-        assert found, "there is nothing to kill"
+        found: list[psutil.Process] = []
+        wait_until(lambda: found.extend(victims()) or found, seconds=60, what="something to kill")
         since = time.time()
         for process in found:
-            process.kill()
+            # One may end with another that is killed before it.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         return since
 
     def work_on(self, node: Node) -> None:

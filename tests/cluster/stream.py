@@ -90,6 +90,10 @@ class ClusterStream:
         dag = DagTest(settings, "stream_events", {"mode": mode}, metadata=metadata, home=home, variables=variables)
         return cls(settings, dag)
 
+    def close(self) -> None:
+        """End the DAG's process; the driver is the cluster's."""
+        self.dag.stop()
+
     @property
     def status(self) -> StreamStatus:
         """What it says of itself in Postgres."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def test_both_machines_read_and_the_result_is_what_was_delivered(
     deliver(settings, rows=100_000, rows_per_file=5_000)
     with SparkNodes(settings, workers=2, variables=_BARE) as nodes:
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow", mode="drain")
-        log = stream.dag.succeed(seconds=500)
+        with closing(stream):
+            log = stream.dag.succeed(seconds=500)
         assert all("Running task" in node.executor_logs(settings) for node in nodes.nodes)
     assert "The stream ended as it was asked to." in log
     assert stream.reconcile().agrees
@@ -66,7 +68,8 @@ def test_executors_without_checkout_and_packages_run_on_the_bundle(
         stream = ClusterStream.start(
             settings, metadata=metadata, home=tmp_path / "airflow", mode="drain", changes=changes
         )
-        stream.dag.succeed(seconds=500)
+        with closing(stream):
+            stream.dag.succeed(seconds=500)
     assert stream.reconcile().agrees
     unpacked = list((settings.root / "spark" / "work").glob("*/app-*/*/shopstream"))
     assert len(unpacked) == 2, "each executor has a bundle of its own"
@@ -85,12 +88,10 @@ def test_a_machine_without_the_shared_storage_spoils_no_file(
         astray = nodes.add_worker(memory="1g", without=settings.admitted_dir)
         nodes.wait_for_workers(2)
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow")
-        try:
+        with closing(stream):
             stream.wait_until_idle(seconds=500)
             set_wish(settings.dsn("ops"), "drain")
             stream.dag.succeed(seconds=240)
-        finally:
-            stream.dag.stop()
         assert "does not see the admitted files of epoch" in astray.executor_logs(settings)
     assert stream.rows("SELECT DISTINCT state FROM shop.files") == [("loaded",)]
     assert stream.reconcile().agrees

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,11 @@ def test_the_stream_survives_the_death_of_each_part(database: Settings, tmp_path
     with SparkNodes(settings, workers=2, variables=bare) as nodes:
         metadata = make_metadata(tmp_path / "metadata")
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow")
-        try:
+        with closing(stream):
             outcomes = [_inject(fault, nodes, stream) for fault in FAULTS]
             stream.wait_until_idle()
             set_wish(settings.dsn("ops"), "drain")
             stream.dag.succeed(seconds=240)
-        finally:
-            stream.dag.stop()
     report = stream.reconcile()
     assert report.agrees, report
     assert stream.rows("SELECT count(*) FROM shop.files WHERE state <> 'loaded'") == [(0,)]
