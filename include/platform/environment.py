@@ -57,17 +57,10 @@ def spark_environment(settings: Settings) -> dict[str, str]:
     (core,) = (spark / "jars").glob("spark-core_*.jar")
     return {
         **base_environment(settings),
-<<<<<<< HEAD
-        "SPARK_HOME": str(package_directory("pyspark")),
-        **_spark_addresses(settings),
-=======
         "SPARK_HOME": str(spark),
         # Spark's own scripts set it for the daemons that they start; a worker without it cannot start an executor.
         "SPARK_SCALA_VERSION": core.name.removeprefix("spark-core_").split("-")[0],
-        # Everything that Spark binds, in daemons and drivers.
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_PUBLIC_DNS": "127.0.0.1",
->>>>>>> cluster
+        **_spark_addresses(settings),
         "PYSPARK_PYTHON": sys.executable,
     }
 
