@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from include.platform.environment import airflow_environment
 from include.platform.programs import own_host
 from include.platform.rest import AirflowApi
 from include.platform.spark import known_hosts
+from include.platform.watchdog import pulse_file
 from include.settings import Settings
 
 _FIRST_PROCESS = 1
@@ -30,6 +32,8 @@ _ALL_OTHERS = -1
 _TIMEOUT_SECONDS = 5.0
 # It imports all of Airflow first.
 _PING_SECONDS = 40.0
+# A look of the watchdog waits for servers that do not answer.
+_SILENCE_SECONDS = 120.0
 
 
 def _component(name: str) -> Callable[[Settings], bool]:
@@ -66,6 +70,10 @@ def _celery_worker(settings: Settings) -> bool:
     return done.returncode == 0
 
 
+def _watchdog(settings: Settings) -> bool:
+    return time.time() - pulse_file(settings).stat().st_mtime < _SILENCE_SECONDS
+
+
 CHECKS: dict[str, Callable[[Settings], bool]] = {
     "api-server": _api_server,
     "scheduler": _component("scheduler"),
@@ -75,6 +83,7 @@ CHECKS: dict[str, Callable[[Settings], bool]] = {
     "spark-worker": _spark_worker,
     "metrics": _metrics,
     "celery-worker": _celery_worker,
+    "watchdog": _watchdog,
 }
 
 

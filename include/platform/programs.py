@@ -122,7 +122,7 @@ def _watchdog(settings: Settings) -> list[str]:
 
 
 def _metrics(settings: Settings) -> list[str]:
-    return [sys.executable, "-m", "include.metrics", "--host", "127.0.0.1"]
+    return [sys.executable, "-m", "include.metrics", "--host", settings.bind_host]
 
 
 PROGRAMS = {

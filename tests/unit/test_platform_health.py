@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from include.platform import health
 from include.platform.health import is_healthy, main
+from include.platform.watchdog import pulse_file
 from include.settings import Settings
 from tests.support.http import answering
 from tests.support.sockets import free_ports
@@ -64,6 +67,17 @@ def test_a_worker_is_not_to_blame_for_its_master() -> None:
         assert not is_healthy(Settings(spark_master_ui_port=port), "spark-master")
     (nobody,) = free_ports(1)
     assert is_healthy(Settings(spark_master_ui_port=nobody), "spark-worker")
+
+
+def test_the_watchdog_is_healthy_while_it_looks(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert not is_healthy(settings, "watchdog")
+    pulse = pulse_file(settings)
+    pulse.touch()
+    assert is_healthy(settings, "watchdog")
+    long_ago = time.time() - 300
+    os.utime(pulse, (long_ago, long_ago))
+    assert not is_healthy(settings, "watchdog")
 
 
 def test_a_program_that_stays_unhealthy_is_asked_to_end(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 SERVICES = [
     *("postgres", "prepare", "spark-master", "spark-worker", "api-server", "scheduler", "dag-processor", "triggerer"),
-    *("metrics", "prometheus"),
+    *("watchdog", "metrics", "prometheus"),
 ]
 DAG = "generate_events"
 

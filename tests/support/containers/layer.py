@@ -170,7 +170,8 @@ class Layer:
             environment = {"SHOPSTREAM_HOME": str(home), "PATH": _PATH, "PYTHONPATH": str(REPOSITORY)}
             subprocess.run([sys.executable, "-m", "include.platform.java"], check=True, env=environment)
             launcher = home / "java" / "bin" / "java"
-            launcher.write_text(launcher.read_text().replace(sys.prefix, self._image.files[".venv"]))
+            text = launcher.read_text().replace(sys.prefix, self._image.files[".venv"])
+            launcher.write_text(text.replace(str(home / "java"), self._image.environment["SHOPSTREAM_JAVA_HOME"]))
         return home / "java"
 
 
