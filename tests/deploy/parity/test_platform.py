@@ -142,7 +142,7 @@ def test_postgres_comes_back_with_its_data_and_its_authority(platform: Deploymen
     platform.engine.wait_healthy("postgres", 60)
     assert platform.query("SELECT count(*) FROM shop.events")[0][0] >= before
     assert (platform.engine.directory / "volumes/ca/ca.crt").read_text() == certificate
-    platform.api.trigger(DAG, {"duration_seconds": 10}, "after the restart")
+    platform.deliver()
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > before,
         seconds=PATIENCE_SECONDS,
