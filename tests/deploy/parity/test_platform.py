@@ -157,7 +157,7 @@ def test_a_worker_that_is_lost_takes_no_stream_with_it(platform: Deployment) -> 
             state = json.load(answer)
         hosts = {one["id"]: one["host"] for one in state["workers"]}
         running = [one for one in state["activedrivers"] if one["state"] == "RUNNING"]
-        return hosts[running[0]["worker"]] if running else None
+        return hosts.get(running[0]["worker"]) if running else None
 
     lost = driver_host()
     assert lost is not None
@@ -170,4 +170,11 @@ def test_a_worker_that_is_lost_takes_no_stream_with_it(platform: Deployment) -> 
         lambda: platform.query("SELECT max(epoch) FROM shop.runs")[0][0] > epoch,
         seconds=PATIENCE_SECONDS,
         what="the next epoch",
+    )
+    stored = platform.query("SELECT count(*) FROM shop.events")[0][0]
+    platform.deliver()
+    wait_until(
+        lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > stored,
+        seconds=PATIENCE_SECONDS,
+        what="events by the other worker",
     )
