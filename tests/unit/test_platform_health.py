@@ -80,20 +80,32 @@ def test_the_watchdog_is_healthy_while_it_looks(tmp_path: Path) -> None:
     assert not is_healthy(settings, "watchdog")
 
 
-def test_a_program_that_stays_unhealthy_is_asked_to_end(
+def test_a_program_that_stays_unhealthy_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signals: list[tuple[int, int]] = []
-    verdicts = iter([False, False, True, False, False, False, False, True])
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(health.os, "kill", lambda pid, number: signals.append((pid, number)))
-    monkeypatch.setattr(health, "is_healthy", lambda settings, name: next(verdicts))
-    statuses = [main(["scheduler", "--end-after", "3"]) for _ in range(6)]
-    assert statuses == [1, 1, 0, 1, 1, 1]
+
+    def look(healthy: bool, *, after_seconds: float = 0) -> int:
+        since = tmp_path / "unhealthy-scheduler"
+        if since.exists():
+            earlier = since.stat().st_mtime - after_seconds
+            os.utime(since, (earlier, earlier))
+        monkeypatch.setattr(health, "is_healthy", lambda settings, name: healthy)
+        return main(["scheduler", "--end-after", "180"])
+
+    # However often it is looked at while it starts.
+    assert [look(False) for _ in range(50)] == [1] * 50
+    assert look(True, after_seconds=170) == 0
+    assert look(False, after_seconds=170) == 1
+    assert look(False, after_seconds=170) == 1
+    assert signals == []
+    assert look(False, after_seconds=20) == 1
     assert signals == [(1, signal.SIGTERM)]
-    assert "unhealthy, 3 times in a row" in capsys.readouterr().out
+    assert "unhealthy for 190 s" in capsys.readouterr().out
     # It did not listen.
-    assert main(["scheduler", "--end-after", "3"]) == 1
+    assert look(False, after_seconds=30) == 1
     assert signals[1:] == [(-1, signal.SIGKILL)]
-    assert main(["scheduler", "--end-after", "3"]) == 0
+    assert look(True) == 0
     assert len(signals) == 2
