@@ -41,14 +41,14 @@ class Deployment:
         done = self.engine.execute("api-server", *generator)
         assert done.returncode == 0, done.stderr
 
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Read from the analytics database as its owner, with the server verified."""
+    def query(self, statement: str, user: str = "shop_owner") -> list[tuple[Any, ...]]:
+        """Read from the analytics database, with the server verified."""
         connection = psycopg2.connect(
             host="postgres",
             hostaddr=self.engine.containers["postgres"].address,
             dbname="shop",
-            user="shop_owner",
-            password=ensure_passwords(self.secrets / "pgpass")["shop_owner"],
+            user=user,
+            password=ensure_passwords(self.secrets / "pgpass-prepare")[user],
             sslmode="verify-full",
             sslrootcert=str(self.engine.directory / "volumes" / "ca" / "ca.crt"),
         )
