@@ -64,7 +64,7 @@ def test_every_connection_over_the_network_is_encrypted(platform: Deployment) ->
     )
     # Others' sessions are shown to a superuser only.
     sessions = platform.query(statement, user="postgres")
-    assert {user for user, _, _ in sessions} >= {"shop_airflow", "shop_ingest", "shop_owner"}
+    assert {user for user, _, _ in sessions} >= {"shop_airflow", "shop_ingest"}
     assert {(ssl, version) for _, ssl, version in sessions} == {(True, "TLSv1.3")}
 
 
