@@ -2,7 +2,8 @@
 
 The programs are those of ``make up``, with the same commands and environments; only the settings differ. What
 ``make up`` does before, ``prepare`` does here, once, and ends. A program that lacks what it needs says so and is not
-started. Nobody supervises it but the engine of the containers, by exit status and by ``include.platform.health``.
+started. The engine of the containers is its supervisor, by exit status and by ``include.platform.health``; the watchdog
+tells people what does not work, and sends the alerts.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ _NEEDS = {
     "spark-master": Needs(has_java=True),
     "spark-worker": Needs((), ("ingest",), has_java=True, has_master=True),
     "metrics": Needs((), ("ops",)),
+    "watchdog": Needs((*AIRFLOW_FILES, ADMIN_FILE), ("airflow", "ops"), postgres.AIRFLOW_DATABASE),
 }
 
 
@@ -74,9 +76,9 @@ def _celery_worker(settings: Settings) -> list[str]:
 
 CELERY_WORKER = Program("celery-worker", "airflow", _celery_worker, airflow_environment)
 
-# Not those that the engine of the containers replaces.
+# PostgreSQL has an image of its own.
 CONTAINER_PROGRAMS = {
-    **{name: one for name, one in PROGRAMS.items() if name not in {"postgres", "watchdog"}},
+    **{name: one for name, one in PROGRAMS.items() if name != "postgres"},
     CELERY_WORKER.name: CELERY_WORKER,
 }
 

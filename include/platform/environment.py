@@ -115,6 +115,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "TRACES__OTEL_ON": settings.otlp_endpoint is not None,
     }
     if settings.executor == "CeleryExecutor":
+        # The broker gives a task that takes longer to another worker, which ends the first: a try of the stream lasts
+        # for a week.
+        options["CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"] = 8 * 86400
         options["CELERY__BROKER_URL_CMD"] = f"cat {shlex.quote(str(settings.secrets_dir / BROKER_FILE))}"
     return {
         **base_environment(settings),

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from include.errors import PlatformError
 from include.logs import start_logging
@@ -129,9 +130,15 @@ class Chore:
         self._complaint = complaint
 
 
+def pulse_file(settings: Settings) -> Path:
+    """The file that the watchdog touches every second or so, as long as it works itself."""
+    return settings.root / "watchdog.pulse"
+
+
 def main() -> None:
     """Look every few seconds, for ever."""
     settings = Settings.from_env()
+    pulse = pulse_file(settings)
     start_logging(settings.log_format)
     dsn, api = settings.dsn("ops"), AirflowApi(settings, timeout_seconds=5.0)
     outages = Outages(dsn, [one.name for one in expected_programs(settings)])
@@ -148,6 +155,7 @@ def main() -> None:
             chore.do(time.monotonic())
             # The others ask Airflow, which may let them wait.
             outbox.do(time.monotonic())
+        pulse.touch()
         time.sleep(1.0)
 
 

@@ -102,6 +102,8 @@ def test_other_machines_are_named_by_the_settings(tmp_path: Path) -> None:
     assert environment["AIRFLOW__API__BASE_URL"] == "https://shop.example"
     assert environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
     assert environment["AIRFLOW__CELERY__BROKER_URL_CMD"] == f"cat {tmp_path}/secrets/broker-url"
+    # Longer than the longest try of any task.
+    assert int(environment["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) > 7 * 86400
     assert "sslmode=verify-full" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert environment["PGSSLROOTCERT"] == "/etc/ca.crt"
     # Spark finds the address of this machine itself.

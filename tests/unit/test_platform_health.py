@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from include.platform import health
 from include.platform.health import is_healthy, main
+from include.platform.watchdog import pulse_file
 from include.settings import Settings
 from tests.support.http import answering
 from tests.support.sockets import free_ports
@@ -66,20 +69,43 @@ def test_a_worker_is_not_to_blame_for_its_master() -> None:
     assert is_healthy(Settings(spark_master_ui_port=nobody), "spark-worker")
 
 
-def test_a_program_that_stays_unhealthy_is_asked_to_end(
+def test_the_watchdog_is_healthy_while_it_looks(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assert not is_healthy(settings, "watchdog")
+    pulse = pulse_file(settings)
+    pulse.touch()
+    assert is_healthy(settings, "watchdog")
+    long_ago = time.time() - 300
+    os.utime(pulse, (long_ago, long_ago))
+    assert not is_healthy(settings, "watchdog")
+
+
+def test_a_program_that_stays_unhealthy_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signals: list[tuple[int, int]] = []
-    verdicts = iter([False, False, True, False, False, False, False, True])
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(health.os, "kill", lambda pid, number: signals.append((pid, number)))
-    monkeypatch.setattr(health, "is_healthy", lambda settings, name: next(verdicts))
-    statuses = [main(["scheduler", "--end-after", "3"]) for _ in range(6)]
-    assert statuses == [1, 1, 0, 1, 1, 1]
+
+    def look(healthy: bool, *, after_seconds: float = 0) -> int:
+        since = tmp_path / "unhealthy-scheduler"
+        if since.exists():
+            earlier = since.stat().st_mtime - after_seconds
+            os.utime(since, (earlier, earlier))
+        monkeypatch.setattr(health, "is_healthy", lambda settings, name: healthy)
+        return main(["scheduler", "--end-after", "180"])
+
+    # However often it is looked at while it starts.
+    assert [look(False) for _ in range(50)] == [1] * 50
+    assert look(True, after_seconds=170) == 0
+    assert look(False, after_seconds=170) == 1
+    assert look(False, after_seconds=170) == 1
+    assert signals == []
+    assert look(False, after_seconds=20) == 1
     assert signals == [(1, signal.SIGTERM)]
-    assert "unhealthy, 3 times in a row" in capsys.readouterr().out
+    assert "unhealthy for 190 s" in capsys.readouterr().out
     # It did not listen.
-    assert main(["scheduler", "--end-after", "3"]) == 1
+    assert look(False, after_seconds=30) == 1
     assert signals[1:] == [(-1, signal.SIGKILL)]
-    assert main(["scheduler", "--end-after", "3"]) == 0
+    assert look(True) == 0
     assert len(signals) == 2

@@ -35,14 +35,20 @@ class Deployment:
         address = self.engine.containers["api-server"].address
         return AirflowApi(Settings(airflow_host=address, secrets=self.secrets))
 
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Read from the analytics database as its owner, with the server verified."""
+    def deliver(self) -> None:
+        """Let new events arrive in the landing folder, without Airflow."""
+        generator = [".venv/bin/python", "-m", "include.generator", "--rate", "200", "--duration", "2", "--seed", "9"]
+        done = self.engine.execute("api-server", *generator)
+        assert done.returncode == 0, done.stderr
+
+    def query(self, statement: str, user: str = "shop_owner") -> list[tuple[Any, ...]]:
+        """Read from the analytics database, with the server verified."""
         connection = psycopg2.connect(
             host="postgres",
             hostaddr=self.engine.containers["postgres"].address,
             dbname="shop",
-            user="shop_owner",
-            password=ensure_passwords(self.secrets / "pgpass")["shop_owner"],
+            user=user,
+            password=ensure_passwords(self.secrets / "pgpass-prepare")[user],
             sslmode="verify-full",
             sslrootcert=str(self.engine.directory / "volumes" / "ca" / "ca.crt"),
         )

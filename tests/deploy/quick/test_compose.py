@@ -111,9 +111,9 @@ def test_what_speaks_with_each_other_shares_a_network() -> None:
         return all(set(SERVICES[one]["networks"]) & set(SERVICES[other]["networks"]) for other in others)
 
     airflow = ("api-server", "scheduler", "dag-processor", "triggerer", "celery-worker")
-    assert share("postgres", "prepare", "spark-worker", "metrics", "pgadmin", *airflow)
-    assert share("api-server", *airflow, "metrics")
-    assert share("spark-master", "spark-worker", "scheduler", "celery-worker", "prometheus")
+    assert share("postgres", "prepare", "spark-worker", "metrics", "pgadmin", "watchdog", *airflow)
+    assert share("api-server", *airflow, "metrics", "watchdog")
+    assert share("spark-master", "spark-worker", "scheduler", "celery-worker", "prometheus", "watchdog")
     assert share("redis", "scheduler", "celery-worker")
     assert share("prometheus", "metrics", "grafana", "spark-worker")
     assert not share("grafana", "postgres")

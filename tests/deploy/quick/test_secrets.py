@@ -87,7 +87,9 @@ def test_airflow_can_use_its_keys(secrets: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["prepare", "spark-worker", "spark-master", "scheduler", "celery-worker", "metrics"])
+@pytest.mark.parametrize(
+    "name", ["prepare", "spark-worker", "spark-master", "scheduler", "celery-worker", "metrics", "watchdog"]
+)
 def test_a_service_gets_what_its_program_asks_for(name: str) -> None:
     given = {one if isinstance(one, str) else one["target"] for one in COMPOSE["services"][name].get("secrets", [])}
     group = {"spark-worker": "spark-worker", "spark-master": "spark-master"}.get(name, "airflow")

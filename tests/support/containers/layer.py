@@ -132,9 +132,11 @@ class Layer:
             target, _, options = one.partition(":")
             place = f"{root}{_real(target)}"
             lines.append(f"mkdir -p {place} && mount -t tmpfs -o {options or 'mode=1777'} tmpfs {place}")
-        # Its scripts name their interpreter by the path that they were installed at, which may be below /tmp.
-        environment = (REPOSITORY / ".venv").resolve()
-        return [*lines, *_bind(environment, root, str(environment), read_only=True)]
+        if ".venv" in self._image.files:
+            # Its scripts name their interpreter by the path that they were installed at.
+            place = f"{root}{(REPOSITORY / '.venv').resolve()}"
+            lines.append(f"mkdir -p {place} && mount --bind {root}{self._image.files['.venv']} {place}")
+        return lines
 
     def _volume(self, volume: Any, root: Path) -> list[str]:
         if isinstance(volume, dict):
@@ -170,7 +172,8 @@ class Layer:
             environment = {"SHOPSTREAM_HOME": str(home), "PATH": _PATH, "PYTHONPATH": str(REPOSITORY)}
             subprocess.run([sys.executable, "-m", "include.platform.java"], check=True, env=environment)
             launcher = home / "java" / "bin" / "java"
-            launcher.write_text(launcher.read_text().replace(sys.prefix, self._image.files[".venv"]))
+            text = launcher.read_text().replace(sys.prefix, self._image.files[".venv"])
+            launcher.write_text(text.replace(str(home / "java"), self._image.environment["SHOPSTREAM_JAVA_HOME"]))
         return home / "java"
 
 
