@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    FrameLocator,
+    Locator,
+    Page,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from include.contract import COLUMNS
 from include.db import transaction
@@ -38,8 +47,14 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, StorageState]:
+    """The cookies of whoever logged in before: Airflow refuses many logins in a row."""
+    return {}
+
+
 @pytest.fixture
-def visit(platform: Platform, chromium: Browser) -> Iterator[Callable[..., Page]]:
+def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageState]) -> Iterator[Callable[..., Page]]:
     """Opens a window in which a user is logged in; at the end, no page may have failed or asked another origin."""
     pages: list[Page] = []
     faults: list[str] = []
@@ -53,10 +68,12 @@ def visit(platform: Platform, chromium: Browser) -> Iterator[Callable[..., Page]
             faults.append(said.text)
 
     def make(name: str = "admin", password: str | None = None, viewport: dict[str, int] = DESKTOP) -> Page:
-        page = chromium.new_context(viewport=viewport).new_page()
+        page = chromium.new_context(viewport=viewport, storage_state=sessions.get(name)).new_page()
         pages.append(page)
         page.set_default_timeout(PAGE_MS)
-        log_in(page, platform.url, name, password or platform.password)
+        if name not in sessions:
+            log_in(page, platform.url, name, password or platform.password)
+            sessions[name] = page.context.storage_state()
         # Airflow's own pages are its own affair; and that a refused request is written to the console, the browser's.
         page.on("request", lambda request: "/shopstream/" in (request.frame.url or "") and watch_request(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))

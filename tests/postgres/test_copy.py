@@ -57,7 +57,7 @@ def stored(database: Settings, table: pa.Table) -> list[dict[str, Any]]:
 
 
 # One database does for all examples: each makes and drops its own table.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(values, min_size=1, max_size=20), st.integers(0, 3))
 def test_every_value_arrives_exactly(database: Settings, rows: list[dict[str, Any]], first: int) -> None:
     table = pa.Table.from_pylist(rows, SCHEMA).slice(first)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from playwright.sync_api import Page
+
+from tests.support.waiting import wait_until
+
+# Airflow lets five logins in forty seconds through, whoever they are of.
+_PATIENCE_SECONDS = 120
 
 
 def log_in(page: Page, url: str, name: str, password: str) -> None:
-    """Log in by the form, which leads to the home page."""
+    """Log in by the form, which leads to the home page; waits while Airflow refuses logins as too many."""
+    wait_until(lambda: _is_let_in(page, url, name, password), seconds=_PATIENCE_SECONDS, what=f"{name} to be logged in")
+    page.wait_for_url(f"{url}/")
+
+
+def _is_let_in(page: Page, url: str, name: str, password: str) -> bool:
+    """Whether the login was not one too many."""
     page.goto(url)
     page.fill("input[name=username]", name)
     page.fill("input[name=password]", password)
-    page.click("[type=submit]")
-    page.wait_for_url(f"{url}/")
+    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+        page.click("[type=submit]")
+    return answer.value.status != HTTPStatus.TOO_MANY_REQUESTS
