@@ -8,7 +8,7 @@ counted twice or left out. Batches commit in the order of their ids, since one d
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from include.db.connect import connect, limit_time, one_row, transaction
 from include.db.queries import load_queries
 
-# Bounds the memory and the time of one transaction.
-MAX_EVENTS_PER_STEP = 1_000_000
+# Bounds the memory and the time of one transaction: some seconds of one core.
+MAX_EVENTS_PER_STEP = 250_000
 
 _ADDED = ("sessions", "visits", "shoppers", "day_orders", "events", "customers", "users", "products")
 _AUDITED = ("sessions", "visits", "shoppers", "orders", "users", "products", "funnel", "days", "customers")
@@ -35,7 +35,13 @@ class Step:
     seconds: float
 
 
-def advance_facts(ops_dsn: str, *, max_events: int = MAX_EVENTS_PER_STEP, timeout_seconds: float = 0) -> list[Step]:
+def advance_facts(
+    ops_dsn: str,
+    *,
+    max_events: int = MAX_EVENTS_PER_STEP,
+    timeout_seconds: float = 0,
+    before_step: Callable[[], object] = lambda: None,
+) -> list[Step]:
     """Add the events of all batches that are new.
 
     Parameters
@@ -46,12 +52,15 @@ def advance_facts(ops_dsn: str, *, max_events: int = MAX_EVENTS_PER_STEP, timeou
         About so many go into one transaction.
     timeout_seconds:
         The longest that a statement may take, seconds; 0 sets no limit.
+    before_step:
+        Called while nothing is locked, before each transaction.
     """
-    return list(_steps(ops_dsn, max_events, timeout_seconds))
+    return list(_steps(ops_dsn, max_events, timeout_seconds, before_step))
 
 
-def _steps(ops_dsn: str, max_events: int, timeout_seconds: float) -> Iterator[Step]:
+def _steps(ops_dsn: str, max_events: int, timeout_seconds: float, before_step: Callable[[], object]) -> Iterator[Step]:
     while True:
+        before_step()
         start = time.monotonic()
         with transaction(ops_dsn) as cursor:
             limit_time(cursor, timeout_seconds)
@@ -61,8 +70,8 @@ def _steps(ops_dsn: str, max_events: int, timeout_seconds: float) -> Iterator[St
             following = cursor.fetchone()
             if following is None:
                 return
-            up_to, since, events, batches = following
-            cursor.execute(_SQL["fresh"], {"after": after, "up_to": up_to, "since": since})
+            up_to, since, until, events, batches = following
+            cursor.execute(_SQL["fresh"], {"after": after, "up_to": up_to, "since": since, "until": until})
             cursor.execute(_SQL["analyze_fresh"])
             for fact in _ADDED:
                 cursor.execute(_SQL[f"add_{fact}"])

@@ -134,11 +134,11 @@ def iso_times(time_ms: NDArray[np.int64]) -> pa.BinaryArray:
 
 
 def _numbered(letter: bytes, numbers: NDArray[np.int64]) -> pa.BinaryArray:
-    """A letter and the twelve hexadecimal digits of a 48-bit number."""
-    words = np.stack([numbers >> shift & 0xFFFF for shift in (32, 16, 0)], axis=1)
-    text = np.empty((len(numbers), 13), np.uint8)
+    """A letter and the sixteen hexadecimal digits of a number."""
+    words = np.stack([numbers >> shift & 0xFFFF for shift in (48, 32, 16, 0)], axis=1)
+    text = np.empty((len(numbers), 17), np.uint8)
     text[:, 0] = ord(letter)
-    text[:, 1:] = _HEX[words].view(np.uint8).reshape(-1, 12)
+    text[:, 1:] = _HEX[words].view(np.uint8).reshape(-1, 16)
     return fixed_width(text)
 
 

@@ -64,9 +64,11 @@ _PAYMENT_SHARES = {"card": 0.55, "paypal": 0.27, "bank_transfer": 0.12, "gift_ca
 _CHANNEL_ODDS = np.cumsum([_CHANNEL_SHARES[name] for name in CHANNELS])
 _PAYMENT_ODDS = np.cumsum([_PAYMENT_SHARES[name] for name in PAYMENT_METHODS])
 
-# Session and order numbers step through 48 bits by an odd stride: none repeats within a run, and they look unordered.
-_STRIDE = 0x9E3779B97F4B
-_NUMBER_MASK = (1 << 48) - 1
+# A session or order number is the millisecond of its begin, and below it 20 bits that step by an odd stride: none
+# repeats within a run. Ids that follow time keep what is looked up by them close together in an index, as UUIDv7 does.
+_COUNTER_BITS = 20
+_COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+_STRIDE = 0x9E377
 
 
 def pick(events: Events, where: NDArray[Any]) -> Events:
@@ -89,7 +91,7 @@ class Traffic:
         self._customers = customers
         self._products = products
         self._rng = rng
-        self._next_session, self._next_order = (int(one) for one in rng.integers(0, _NUMBER_MASK, 2))
+        self._next_session, self._next_order = (int(one) for one in rng.integers(0, _COUNTER_MASK, 2))
 
     def journeys(self, count: int, first_ms: float, span_ms: float) -> Events:
         """Whole journeys: views, then perhaps a wish list, a cart, an order and its purchase.
@@ -134,7 +136,7 @@ class Traffic:
         events["quantity"] = np.where(step >= _CART_STEP, quantity[journey], 0)
         is_order = is_taken[:, _ORDER_STEP]
         orders = np.full(count, NO_ORDER)
-        orders[is_order] = self._order_numbers(int(is_order.sum()))
+        orders[is_order] = self._order_numbers(visits["time_ms"][is_order])
         events["order"] = np.where(step >= _ORDER_STEP, orders[journey], NO_ORDER)
         is_purchase = step == _PURCHASE_STEP
         events["payment"][is_purchase] = self._payments(int(is_purchase.sum()))
@@ -149,7 +151,7 @@ class Traffic:
         events = self._visits(len(types), first_ms, span_ms)
         events["type"] = types
         events["quantity"] = np.isin(types, (CART, ORDER, PURCHASE)) * self._quantities(len(types))
-        events["order"] = np.where(np.isin(types, (ORDER, PURCHASE)), self._order_numbers(len(types)), NO_ORDER)
+        events["order"] = np.where(np.isin(types, (ORDER, PURCHASE)), self._order_numbers(events["time_ms"]), NO_ORDER)
         events["payment"] = np.where(types == PURCHASE, self._payments(len(types)), NO_PAYMENT)
         return events
 
@@ -161,7 +163,7 @@ class Traffic:
         hour = visits["time_ms"] // 3_600_000 % 24
         odds = self._customers.visit_odds
         visits["customer"] = np.searchsorted(odds, hour + rng.random(count), side="right") % len(self._customers.device)
-        visits["session"] = self._session_numbers(count)
+        visits["session"] = self._session_numbers(visits["time_ms"])
         visits["order"] = NO_ORDER
         visits["type"] = VIEW
         visits["quantity"] = 0
@@ -195,21 +197,21 @@ class Traffic:
     def _payments(self, count: int) -> NDArray[np.intp]:
         return _draw(_PAYMENT_ODDS, self._rng.random(count))
 
-    def _session_numbers(self, count: int) -> NDArray[np.int64]:
-        numbers = _numbers(self._next_session, count)
-        self._next_session += count
+    def _session_numbers(self, begins_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        numbers = _numbers(begins_ms, self._next_session)
+        self._next_session += len(begins_ms)
         return numbers
 
-    def _order_numbers(self, count: int) -> NDArray[np.int64]:
-        numbers = _numbers(self._next_order, count)
-        self._next_order += count
+    def _order_numbers(self, begins_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        numbers = _numbers(begins_ms, self._next_order)
+        self._next_order += len(begins_ms)
         return numbers
 
 
-def _numbers(first: int, count: int) -> NDArray[np.int64]:
-    # Unsigned arithmetic wraps at 64 bits, which keeps the low 48 bits right.
-    counter = np.arange(count, dtype=np.uint64) + np.uint64(first)
-    return (counter * np.uint64(_STRIDE) & np.uint64(_NUMBER_MASK)).astype(np.int64)
+def _numbers(begins_ms: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+    """One number for each begin, Unix milliseconds; ``first`` is how many came before, and where they began."""
+    counter = np.arange(first, first + len(begins_ms), dtype=np.int64)
+    return begins_ms << _COUNTER_BITS | (counter * _STRIDE & _COUNTER_MASK)
 
 
 def _draw(odds: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -3,10 +3,16 @@
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;
 
 -- name: next_batches
--- The batches to go on with: at least one, and no more than make about so many events.
-SELECT max(batch_id), min(started_at), sum(accepted)::bigint, count(*)
+-- The batches to go on with: at least one, and no more than make about so many events; and the time in which their events
+-- were loaded, with a minute more on both sides for a clock that was set meanwhile.
+SELECT
+    max(batch_id),
+    min(started_at) - interval '1 minute',
+    max(committed_at) + interval '1 minute',
+    sum(accepted)::bigint,
+    count(*)
 FROM (
-    SELECT batch_id, started_at, accepted, sum(accepted) OVER (ORDER BY batch_id) - accepted AS accepted_before
+    SELECT batch_id, started_at, committed_at, accepted, sum(accepted) OVER (ORDER BY batch_id) - accepted AS accepted_before
     FROM shop.batches
     WHERE batch_id > %(after)s
     ORDER BY batch_id
@@ -41,7 +47,7 @@ SELECT
 FROM shop.events AS event
 LEFT JOIN shop.fact_days AS counted
     ON counted.day = (event.event_time AT TIME ZONE 'UTC')::date AND counted.currency = event.currency
-WHERE event.ingested_at >= %(since)s AND event.batch_id > %(after)s AND event.batch_id <= %(up_to)s;
+WHERE event.ingested_at BETWEEN %(since)s AND %(until)s AND event.batch_id > %(after)s AND event.batch_id <= %(up_to)s;
 
 -- name: analyze_fresh
 ANALYZE fresh;
@@ -68,6 +74,10 @@ WITH changed AS (
         channel = least(kept.channel, excluded.channel),
         device = least(kept.device, excluded.device),
         stage = greatest(kept.stage, excluded.stage)
+    -- Most that come back have changed nothing: then no row is written anew.
+    WHERE kept.id_day < excluded.id_day OR kept.stage < excluded.stage
+        OR kept.first_event_at > excluded.first_event_at
+        OR kept.channel > excluded.channel OR kept.device > excluded.device
     RETURNING
         (old.first_event_at AT TIME ZONE 'UTC')::date AS old_day, old.channel AS old_channel, old.device AS old_device,
         old.stage AS old_stage, (new.first_event_at AT TIME ZONE 'UTC')::date AS new_day, new.channel AS new_channel,
@@ -96,6 +106,7 @@ WITH counted AS (
     ORDER BY day, currency, session_id
     ON CONFLICT (day, currency, session_id) DO UPDATE
     SET id_day = greatest(kept.id_day, excluded.id_day), has_purchase = kept.has_purchase OR excluded.has_purchase
+    WHERE kept.id_day < excluded.id_day OR kept.has_purchase < excluded.has_purchase
     RETURNING
         new.day, new.currency, old.session_id IS NULL AS is_new,
         new.has_purchase AND NOT coalesce(old.has_purchase, false) AS is_newly_bought
@@ -149,7 +160,8 @@ WITH counted AS (
     FROM fresh
     WHERE is_purchase AND NOT is_closed
     GROUP BY day, currency, order_id
-    ON CONFLICT (day, currency, order_id) DO UPDATE SET id_day = greatest(kept.id_day, excluded.id_day)
+    ON CONFLICT (day, currency, order_id) DO UPDATE SET id_day = excluded.id_day
+    WHERE kept.id_day < excluded.id_day
     RETURNING new.day, new.currency, old.order_id IS NULL AS is_new
 )
 INSERT INTO shop.fact_days AS kept (day, currency, paid_orders)
