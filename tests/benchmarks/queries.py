@@ -33,8 +33,7 @@ _DASHBOARD: Mapping[str, str] = {
         SELECT product_name, category, revenue, purchases_per_view FROM shop.mart_product_performance
         WHERE currency = 'EUR' ORDER BY revenue DESC LIMIT 20""",
     "customers by segment": """
-        SELECT customer_segment, currency, count(*), sum(revenue), avg(average_order_value)
-        FROM shop.mart_customer_value GROUP BY customer_segment, currency""",
+        SELECT customer_segment, currency, customers, revenue, average_order_value FROM shop.mart_customer_segments""",
 }
 
 

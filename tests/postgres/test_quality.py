@@ -266,6 +266,8 @@ def test_broken_data_is_caught_by_name(
             "first_purchase_at - interval '1 second'",
             ("last_purchase_follows_the_first", "last_purchase_at", "first_purchase_at"),
         ),
+        ("mart_customer_segments", "customers", "1000", ("orders_cover_customers", "orders", "customers")),
+        ("mart_customer_segments", "customer_segment", "'other'", (IN_SET, "customer_segment")),
         ("mart_conversion_funnel", "cart_sessions", "1000", ("funnel_narrows",)),
         ("mart_conversion_funnel", "conversion_rate", "2", (BETWEEN, "conversion_rate")),
         ("mart_conversion_funnel", "channel", "'fax'", (IN_SET, "channel")),

@@ -191,6 +191,29 @@ def test_customer_value(refreshed: Settings, events: list[Row]) -> None:
     assert {(row["user_id"], row["currency"]): row for row in stored} == expected
 
 
+def test_customer_segments(refreshed: Settings) -> None:
+    expected = {
+        key: {
+            "customer_segment": key[0],
+            "currency": key[1],
+            "customers": len(customers),
+            "orders": sum(one["orders"] for one in customers),
+            "units": sum(one["units"] for one in customers),
+            "revenue": sum(one["revenue"] for one in customers),
+        }
+        for key, customers in grouped(
+            rows_of(refreshed.dsn("quality"), "mart_customer_value"),
+            lambda row: (row["customer_segment"], row["currency"]),
+        ).items()
+    }
+    stored = rows_of(refreshed.dsn("analyst"), "mart_customer_segments")
+    for row in stored:
+        known = expected[row["customer_segment"], row["currency"]]
+        for name, per in (("average_order_value", "orders"), ("revenue_per_customer", "customers")):
+            assert row.pop(name) == pytest.approx(known["revenue"] / known[per], abs=Decimal("0.005"))
+    assert {(row["customer_segment"], row["currency"]): row for row in stored} == expected
+
+
 def test_conversion_funnel(refreshed: Settings, events: list[Row]) -> None:
     expected: dict[Any, list[int]] = defaultdict(list)
     for session in grouped(events, lambda event: event["session_id"]).values():
