@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from include.airflow.spark_extra import SparkExtra
-from include.settings import REPOSITORY
+from include.errors import SettingsError
+from include.settings import REPOSITORY, Settings
 from tests.support.manifests import of_kind, pod_specs, values
 
 # What the values file uses, as read in the values.yaml of the chart for Airflow 3.1.3; `*`: as deep as it goes.
@@ -50,6 +51,14 @@ def test_every_key_is_one_of_the_chart() -> None:
     whole = tuple(key.removesuffix("*") for key in known if key.endswith("*"))
     exact = {key for key in known if not key.endswith("*")}
     assert {path for path in used if not path.startswith(whole)} == exact
+
+
+def test_the_settings_are_ones_with_which_a_start_begins() -> None:
+    (data,) = (one["data"] for one in of_kind("ConfigMap") if one["metadata"]["name"] == "shopstream-settings")
+    settings = Settings.from_env(data)
+    assert settings.database_sslmode == "verify-full"
+    with pytest.raises(SettingsError, match="SHOPSTREAM_LANDNIG"):
+        Settings.from_env(data | {"SHOPSTREAM_LANDNIG": "/data/landing"})
 
 
 @pytest.fixture
