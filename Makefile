@@ -90,7 +90,7 @@ test: lint ## Lint, then all tests, the quick ones first (includes the whole pla
 	@$(RUN) pytest tests/cockpit
 	@$(RUN) pytest tests/e2e
 
-test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 minutes); WRITE_DOCS=1 writes docs/cluster.md.
+test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 to 20 minutes); WRITE_DOCS=1 writes docs/cluster.md.
 	@$(RUN) pytest tests/cluster $(ARGS)
 
 test-deploy: install ## Run the services of docker/compose.yaml on this machine, as root, without a container engine.

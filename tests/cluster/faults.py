@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -18,6 +17,11 @@ from tests.support.waiting import wait_until
 _BURST_ROWS = 120_000
 _ROWS_PER_FILE = 5_000
 _STOP_SECONDS = 15.0
+_BURSTS_SECONDS = 180.0
+# For an end of a task that an executor has told, and the driver not yet heard.
+_TOLD_SECONDS = 0.5
+
+Victims = Callable[[], list[psutil.Process]]
 
 
 @dataclass
@@ -29,29 +33,72 @@ class Scene:
     with_driver: Node
     other: Node
 
-    def strike(self, node: Node, victims: Callable[[], list[psutil.Process]]) -> float:
-        """Feed a burst, and kill what ``victims`` finds as soon as an executor of that machine works on it.
+    def strike(self, node: Node, victims: Victims) -> float:
+        """Kill what ``victims`` finds while an executor of that machine is in the middle of a task.
 
         Returns the moment, Unix seconds.
         """
-        self.work_on(node)
-        found: list[psutil.Process] = []
-        wait_until(lambda: found.extend(victims()) or found, seconds=60, what="something to kill")
-        since = time.time()
-        for process in found:
-            # One may end with another that is killed before it.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        with self.held_at_work(node, victims) as found:
+            since = time.time()
+            for process in found:
+                # One may end with another that is killed before it.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         return since
 
-    def work_on(self, node: Node) -> None:
-        """Feed a burst, and wait until an executor of that machine reads of it."""
-        deliver(self.stream.settings, rows=_BURST_ROWS, rows_per_file=_ROWS_PER_FILE)
-        wait_until(
-            lambda: self.stream.at_work().get(node.address, 0) > 0,
-            seconds=180,
-            what=f"a task at work on {node.address}",
-        )
+    @contextlib.contextmanager
+    def held_at_work(self, node: Node, victims: Victims) -> Iterator[list[psutil.Process]]:
+        """Feed bursts until the executors of that machine are stopped within a task, and there are victims.
+
+        A task takes a tenth of a second: of one that is only seen and then struck, the end would often come first.
+        Gives the victims; what lives afterwards goes on.
+        """
+        deadline = time.monotonic() + _BURSTS_SECONDS
+        while True:
+            wait_until(lambda: self._is_fed_and_works(node), seconds=_BURSTS_SECONDS, what=f"a task on {node.address}")
+            held = _stopped(node.executors)
+            try:
+                if self._stays_at_work(node) and (found := victims()):
+                    yield found
+                    return
+            finally:
+                _let_go(held)
+            assert time.monotonic() < deadline, f"no task on {node.address} could be stopped before its end"
+
+    def _is_fed_and_works(self, node: Node) -> bool:
+        if self.stream.is_idle():
+            deliver(self.stream.settings, rows=_BURST_ROWS, rows_per_file=_ROWS_PER_FILE)
+        return self._is_at_work(node)
+
+    def _is_at_work(self, node: Node) -> bool:
+        return self.stream.at_work().get(node.address, 0) > 0
+
+    def _stays_at_work(self, node: Node) -> bool:
+        """Whether a task had not ended when its executor was stopped."""
+        until = time.monotonic() + _TOLD_SECONDS
+        while time.monotonic() < until:
+            if not self._is_at_work(node):
+                return False
+        return True
+
+
+def _stopped(executors: list[psutil.Process]) -> list[psutil.Process]:
+    """Stop executors and then their Python processes; returns all of them."""
+    held: list[psutil.Process] = []
+    for executor in executors:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            executor.suspend()
+            held += [executor, *executor.children(recursive=True)]
+    for process in held:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+    return held
+
+
+def _let_go(held: list[psutil.Process]) -> None:
+    for process in held:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 @dataclass(frozen=True)
@@ -90,15 +137,8 @@ def _python_worker(scene: Scene) -> float:
 
 
 def _stopped_executor(scene: Scene) -> float:
-    scene.work_on(scene.other)
-    victims = scene.other.executors
-    for process in victims:
-        process.send_signal(signal.SIGSTOP)
-    try:
+    with scene.held_at_work(scene.other, lambda: scene.other.executors):
         time.sleep(_STOP_SECONDS)
-    finally:
-        for process in victims:
-            process.send_signal(signal.SIGCONT)
     return time.time()
 
 

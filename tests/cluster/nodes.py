@@ -178,7 +178,8 @@ def executors_at_work(ui_url: str) -> dict[str, int]:
 def _children(pid: int, main_class: str) -> list[psutil.Process]:
     found = []
     try:
-        children = psutil.Process(pid).children(recursive=True)
+        # Not their children: what a JVM starts bears, until it is loaded, the command line of that JVM.
+        children = psutil.Process(pid).children()
     except psutil.NoSuchProcess:
         return []
     for process in children:

@@ -32,6 +32,8 @@ CONFS = {
     "spark.executor.cores": "1",
     "spark.executor.memory": "600m",
     "spark.excludeOnFailure.enabled": "true",
+    # Else the driver's pages may show a task for ten seconds that has ended.
+    "spark.ui.liveUpdate.period": "0",
 }
 _seeds = itertools.count(1)
 

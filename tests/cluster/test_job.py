@@ -94,6 +94,7 @@ def test_a_machine_without_the_shared_storage_spoils_no_file(
             stream.dag.succeed(seconds=240)
         assert "does not see the admitted files of epoch" in astray.executor_logs(settings)
     assert stream.rows("SELECT DISTINCT state FROM shop.files") == [("loaded",)]
+    assert stream.rows("SELECT count(*), count(error) FROM shop.runs") == [(1, 0)], "no batch failed for it, only tasks"
     assert stream.reconcile().agrees
 
 

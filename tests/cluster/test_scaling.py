@@ -10,7 +10,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from include.blocks import replace_block
@@ -22,6 +21,7 @@ from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
 from include.stream.landing import Landing
 from tests.benchmarks.machine import describe
+from tests.cluster.cores import Cores, CoresWatch
 from tests.cluster.nodes import SparkNodes
 from tests.cluster.stream import deliver
 from tests.cluster.test_kills import PAGE
@@ -44,7 +44,8 @@ WITH numbered AS (
     SELECT * FROM numbered WHERE number > %(first)s
 )
 SELECT sum(read)::float8, extract(epoch FROM max(committed_at) - min(started_at))::float8,
-       sum((durations_ms->>'wait')::float8) / 1000, sum(stored.ms) / 1000
+       sum((durations_ms->>'wait')::float8) / 1000, sum(stored.ms) / 1000,
+       extract(epoch FROM min(started_at))::float8, extract(epoch FROM max(committed_at))::float8
 FROM steady CROSS JOIN LATERAL (
     SELECT sum(value::float8) AS ms FROM jsonb_each_text(durations_ms) WHERE key NOT LIKE 'spark_%%' AND key <> 'wait'
 ) AS stored
@@ -63,8 +64,8 @@ class Measured:
         What was loaded, and in which time, without the first batches.
     waiting_seconds, loading_seconds:
         How long the driver waited for rows that tasks were still reading, and how long it stored rows.
-    busy_cores:
-        How many cores of the machine worked in the mean, whatever for.
+    cores:
+        What kept the cores busy in that time.
     memory:
         Peak of one executor with its worker: the JVMs, and Python.
     """
@@ -74,7 +75,7 @@ class Measured:
     seconds: float
     waiting_seconds: float
     loading_seconds: float
-    busy_cores: float
+    cores: Cores
     memory: str
 
     @property
@@ -86,6 +87,11 @@ class Measured:
     def ceiling(self) -> float:
         """What the driver could store if it never waited for rows."""
         return self.rows / self.loading_seconds
+
+    @property
+    def executors_us_per_row(self) -> float:
+        """What reading and judging a row costs, microseconds of a core: whatever else keeps the cores busy."""
+        return 1e6 * self.cores.executors / self.rows_per_second
 
 
 @pytest.mark.timeout(3600)
@@ -108,42 +114,38 @@ def _measure(cluster: Settings, tmp_path: Path, workers: int) -> Measured:
         deliver(settings, rows=_ROWS, rows_per_file=_ROWS_PER_FILE)
         memory = ""
         if not workers:
-            busy = _drain(settings, "local[2,4]")
+            watch = _drain(settings, "local[2,4]")
         else:
             with (
                 SparkNodes(settings, workers=workers, cores=1, memory="1g") as spark,
-                MemoryWatch(spark.nodes[0].process.pid) as watch,
+                MemoryWatch(spark.nodes[0].process.pid) as peak,
             ):
-                busy = _drain(settings, f"spark://127.0.0.1:{settings.ports['spark-master']}")
-            memory = f"{watch.jvm / MIB:.0f} + {watch.python / MIB:.0f} MiB"
+                watch = _drain(settings, f"spark://127.0.0.1:{settings.ports['spark-master']}")
+            memory = f"{peak.jvm / MIB:.0f} + {peak.python / MIB:.0f} MiB"
         with transaction(settings.dsn("owner")) as cursor:
             cursor.execute(_MEASURED, {"first": _FIRST_BATCHES})
-            rows, seconds, waiting, loading = cursor.fetchone()
+            rows, seconds, waiting, loading, since, until = cursor.fetchone()
             cursor.execute("SELECT count(*), bool_and(state = 'loaded') FROM shop.files")
             assert cursor.fetchone() == (_ROWS // _ROWS_PER_FILE, True)
     where = f"{workers} executors" if workers > 1 else "1 executor" if workers else "`local[2]`, in the driver"
-    return Measured(where, rows, seconds, waiting, loading, busy, memory)
+    return Measured(where, rows, seconds, waiting, loading, watch.busy(since, until), memory)
 
 
-def _drain(settings: Settings, master: str) -> float:
-    """Run the job as a client of that master until nothing waits; returns the busy cores of the machine."""
+def _drain(settings: Settings, master: str) -> CoresWatch:
+    """Run the job as a client of that master until nothing waits."""
     command = [
         str(package_directory("pyspark") / "bin" / "spark-submit"),
         *("--master", master, "--driver-memory", MEMORY, "--executor-memory", "600m"),
         *("--driver-java-options", " ".join(driver_options())),
         *(str(REPOSITORY / "jobs" / "stream_events.py"), "--mode", "drain"),
     ]
-    before = psutil.cpu_times()
     log = settings.log_dir / "job.log"
-    with log.open("w") as output:
+    with log.open("w") as output, CoresWatch() as watch:
         done = subprocess.run(
             command, env=dict(spark_environment(settings)), stdout=output, stderr=subprocess.STDOUT, timeout=900
         )
     assert done.returncode == 0, log.read_text(errors="replace")[-4000:]
-    after = psutil.cpu_times()
-    total = sum(after) - sum(before)
-    idle = (after.idle + after.iowait) - (before.idle + before.iowait)
-    return (psutil.cpu_count() or 1) * (1 - idle / total)
+    return watch
 
 
 def _section(measured: list[Measured]) -> str:
@@ -154,12 +156,15 @@ def _section(measured: list[Measured]) -> str:
         "PostgreSQL share the cores.",
         "",
         "| tasks run in | rows/s | the driver waits for rows | the driver stores rows | ceiling of the driver, rows/s "
-        "| cores busy | one executor and its worker, JVMs + Python |",
-        "|---|---|---|---|---|---|---|",
+        "| cores busy: driver | executors | PostgreSQL | other work | executors, µs of a core a row "
+        "| one executor and its worker, JVMs + Python |",
+        "|" + "---|" * 11,
     ]
     lines += [
         f"| {one.where} | {one.rows_per_second:,.0f} | {one.waiting_seconds / one.seconds:.0%} "
-        f"| {one.loading_seconds / one.seconds:.0%} | {one.ceiling:,.0f} | {one.busy_cores:.2f} | {one.memory} |"
+        f"| {one.loading_seconds / one.seconds:.0%} | {one.ceiling:,.0f} "
+        f"| {one.cores.driver:.2f} | {one.cores.executors:.2f} | {one.cores.postgres:.2f} | {one.cores.other:.2f} "
+        f"| {f'{one.executors_us_per_row:.1f}' if one.memory else ''} | {one.memory} |"
         for one in measured
     ]
     return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""How many cores each part of a run keeps busy, apart from what else the machine does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+_PAUSE_SECONDS = 0.25
+
+
+class Cores(NamedTuple):
+    """How many cores were busy in the mean: with each part of the run, and with other work of the machine."""
+
+    driver: float
+    executors: float
+    postgres: float
+    other: float
+
+
+class Sample(NamedTuple):
+    """Processor seconds spent until a moment: by each part of the run, and by all that the machine does."""
+
+    at: float
+    driver: float
+    executors: float
+    postgres: float
+    machine: float
+
+
+@dataclass
+class CoresWatch:
+    """Samples the processor time of all descendants of this process; use it as a context manager.
+
+    While they live, for a process that ends takes its figure along.
+    """
+
+    _samples: list[Sample] = field(default_factory=list)
+    _latest: dict[tuple[str, int, float], float] = field(default_factory=dict)
+    _is_over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> CoresWatch:
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def busy(self, since: float, until: float) -> Cores:
+        """What was busy between two moments, Unix seconds."""
+        within = [sample for sample in self._samples if since <= sample.at <= until]
+        seconds, *run, machine = (end - begin for begin, end in zip(within[0], within[-1], strict=True))
+        return Cores(*(part / seconds for part in run), max(0.0, (machine - sum(run)) / seconds))
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_PAUSE_SECONDS):
+            self._sample()
+
+    def _sample(self) -> None:
+        for child in psutil.Process().children():
+            # What has ended since it was listed is left out.
+            with contextlib.suppress(psutil.Error):
+                part = _part(child)
+                for process in (child, *child.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        times = process.cpu_times()
+                        self._latest[part, process.pid, process.create_time()] = times.user + times.system
+        spent = dict.fromkeys(("driver", "executors", "postgres"), 0.0)
+        for (part, *_), seconds in self._latest.items():
+            spent[part] += seconds
+        machine = psutil.cpu_times()
+        busy = sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice
+        self._samples.append(Sample(time.time(), **spent, machine=busy))
+
+
+def _part(child: psutil.Process) -> str:
+    """What a process that the tests have started belongs to: executors are children of their worker."""
+    command = child.cmdline()
+    if command and Path(command[0]).name == "postgres":
+        return "postgres"
+    return "executors" if any(part.startswith("org.apache.spark.deploy.worker") for part in command) else "driver"
