@@ -33,7 +33,7 @@ class Deployment:
     def api(self) -> AirflowApi:
         """Airflow's API as the administrator."""
         address = self.engine.containers["api-server"].address
-        return AirflowApi(Settings(airflow_host=address, secrets=self.secrets))
+        return AirflowApi(Settings(airflow_host=address, secrets=self.secrets), timeout_seconds=60)
 
     def deliver(self) -> None:
         """Let new events arrive in the landing folder, without Airflow."""
