@@ -20,8 +20,10 @@ from tests.support.airflow import DagTest
 from tests.support.spark import running_spark, with_spark_ports
 from tests.support.waiting import wait_until
 
+PATIENCE_SECONDS = 240
 
-@pytest.mark.timeout(600)
+
+@pytest.mark.timeout(1200)
 def test_all_dags_work_together(database: Settings, start_dag) -> None:
     settings = with_spark_ports(database)
     ops = settings.dsn("ops")
@@ -30,7 +32,7 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         # Its gate waits, in the triggerer's place, until the stream that starts beside it is alive.
         feed = start_dag(settings, "generate_events", {"duration_seconds": 4, "rows_per_file": 100, "seed": 5})
 
-        log = feed.succeed(seconds=120)
+        log = feed.succeed(seconds=PATIENCE_SECONDS)
         assert "Waiting: the stream has never run" in log
         assert re.search(r"Delivered .*'files': 4, 'rows': 400", log)
         _wait_for_manifests(settings)
@@ -38,11 +40,11 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         first = stream_status(ops)
         _kill_driver(settings)
         runs = [start_dag(settings, dag_id) for dag_id in ("refresh_views", "maintain_partitions")]
-        refreshed, maintained = (run.succeed(seconds=120) for run in runs)
+        refreshed, maintained = (run.succeed(seconds=PATIENCE_SECONDS) for run in runs)
         assert re.search(r"mart_daily_kpis: [1-9]\d* rows published in", refreshed)
         assert "Every view is up to date." in refreshed
         assert "partitions made ahead" in maintained
-        checked = start_dag(settings, "check_quality").succeed(seconds=120)
+        checked = start_dag(settings, "check_quality").succeed(seconds=PATIENCE_SECONDS)
         assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
 
         second = _successor_of(first, ops)
@@ -86,7 +88,11 @@ def _kill_driver(settings: Settings) -> None:
 
 
 def _successor_of(run: StreamStatus, ops: str) -> StreamStatus:
-    wait_until(lambda: stream_status(ops).epoch != run.epoch, seconds=120, what=f"a successor of epoch {run.epoch}")
+    wait_until(
+        lambda: stream_status(ops).epoch != run.epoch,
+        seconds=PATIENCE_SECONDS,
+        what=f"a successor of epoch {run.epoch}",
+    )
     return stream_status(ops)
 
 
