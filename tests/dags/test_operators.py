@@ -25,6 +25,7 @@ from include.airflow.launch import check_reachable, submit_environment
 from include.airflow.links import DriverLogLink
 from include.airflow.operators import StreamSubmitOperator, describe
 from include.errors import PlatformError
+from include.platform.driver_jvm import MEMORY
 from include.platform.packages import package_directory
 from include.settings import REPOSITORY, Settings
 from include.stream.epoch import Driver, take_epoch
@@ -54,7 +55,7 @@ def test_the_driver_is_a_spark_submit_of_the_job(operator: StreamSubmitOperator,
     assert command[:4] == ["spark-submit", "--supervise", "--master", master]
     assert command[command.index("--class") + 1] == "org.apache.spark.deploy.SparkSubmit"
     assert command[command.index("--deploy-mode") + 1] == "cluster"
-    assert command[command.index("--driver-memory") + 1] == "1500m"
+    assert command[command.index("--driver-memory") + 1] == MEMORY
     assert command[command.index(jar.as_uri()) + 1 :] == [
         "--master",
         "local[*,4]",
