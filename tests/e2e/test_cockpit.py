@@ -55,7 +55,7 @@ def sessions() -> dict[str, StorageState]:
 
 @pytest.fixture
 def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageState]) -> Iterator[Callable[..., Page]]:
-    """Opens a window in which a user is logged in; at the end, no page may have failed or asked another origin."""
+    """Opens the home page for a user who is logged in; at the end, no page may have failed or asked another origin."""
     pages: list[Page] = []
     faults: list[str] = []
 
@@ -71,7 +71,9 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
         page = chromium.new_context(viewport=viewport, storage_state=sessions.get(name)).new_page()
         pages.append(page)
         page.set_default_timeout(PAGE_MS)
-        if name not in sessions:
+        if name in sessions:
+            page.goto(platform.url)
+        else:
             log_in(page, platform.url, name, password or platform.password)
             sessions[name] = page.context.storage_state()
         # Airflow's own pages are its own affair; and that a refused request is written to the console, the browser's.
