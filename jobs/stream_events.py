@@ -54,6 +54,8 @@ def build_session(settings: Settings) -> SparkSession:
         .config("spark.sql.streaming.minBatchesToRetain", "10")
         # A task's result comes with its status, not as a block that the driver has to fetch and to drop.
         .config("spark.task.maxDirectResultSize", "64m")
+        # The old part of the heap would else fill up for an hour before Java looks through it.
+        .config("spark.cleaner.periodicGC.interval", "5min")
         .config("spark.ui.port", str(settings.ports["spark-driver-ui"]))
         .config("spark.ui.retainedJobs", "100")
         .config("spark.ui.retainedStages", "100")
