@@ -107,7 +107,7 @@ def test_roles_databases_and_schema_are_made_over_tls(server: TlsServer, home: P
         cursor.execute("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         assert cursor.fetchone() == (True, "TLSv1.3")
         cursor.execute("SELECT name, setting FROM pg_settings WHERE name IN ('data_checksums', 'jit', 'max_wal_size')")
-        assert dict(cursor.fetchall()) == {"data_checksums": "on", "jit": "off", "max_wal_size": "2048"}
+        assert dict(cursor.fetchall()) == {"data_checksums": "on", "jit": "off", "max_wal_size": "8192"}
 
 
 def test_the_keys_are_closed_and_the_authority_is_not(server: TlsServer) -> None:
