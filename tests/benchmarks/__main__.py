@@ -32,6 +32,8 @@ PAGE = REPOSITORY / "docs" / "performance.md"
 # History comes early: what follows is measured with 50 million events stored.
 FULL_RUN = ("start", "generator", "history", "queries", "latency", "files", "memory")
 QUICK_RUN = ("generator", "latency", "throughput")
+# What a run with history holds at most: events, facts, the log, a turn of files, and what the audit sorts.
+_HISTORY_GIB = 45
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown := sorted(set(names) - {*FULL_RUN, *QUICK_RUN}):
             print(f"{', '.join(unknown)} is no benchmark: {', '.join(FULL_RUN)}", file=sys.stderr)
             return 2
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
+    if "history" in names and free < _HISTORY_GIB:
+        advice = f"history needs {_HISTORY_GIB} GiB: make room, or point TMPDIR at a larger disk"
+        print(f"{tempfile.gettempdir()} has {free:.0f} GiB free. {advice}", file=sys.stderr)
+        return 2
     committed = read_results(arguments.results)
     results = committed
     for name, measured, about in _measure(names, sizes):

@@ -180,6 +180,11 @@ class Bench:
         subprocess.run([str(psql), dsn, "-qXc", command], check=True, timeout=_TIMEOUT_SECONDS)
         return time.monotonic() - began
 
+    def forget_copies(self) -> None:
+        """Empty the reference's table: it is as large as a turn."""
+        with transaction(self.instance.settings.dsn("owner", COPY_DATABASE)) as cursor:
+            cursor.execute("TRUNCATE shop.events")
+
     def clean_file(self, rows: int) -> Path:
         """One file of rows that are all valid and all different, with its header."""
         path = self.home / "bench" / f"clean-{rows}.csv"
@@ -203,6 +208,9 @@ class Bench:
         """Wait until nothing waits, then have Postgres write out what is dirty: nobody pays for what came before."""
         self.instance.wait_for_calm(seconds=180)
         self.drain()
+        # The files of all turns would take as much of the disk as their events do.
+        for loaded in filter(Path.is_file, self.instance.settings.archive_dir.rglob("*")):
+            loaded.unlink()
         connection = postgres.connect_superuser(self.instance.settings)
         connection.autocommit = True
         with connection.cursor() as cursor:

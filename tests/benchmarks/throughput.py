@@ -56,6 +56,7 @@ def measure(bench: Bench, peers: Sequence[Peer], after_turn: Callable[[], None] 
                 f"round {number + 1}: {loads[-1].rows_per_second:,.0f} rows/s, \\copy {copies[-1]:,.0f}"
                 + "".join(f", {name} {speeds[-1]:,.0f}" for name, speeds in others.items())
             )
+    bench.forget_copies()
     ours = [load.rows_per_second for load in loads]
     reach = {"\\copy": 0.45}
     figures = [
