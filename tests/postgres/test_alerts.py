@@ -139,6 +139,17 @@ def test_a_run_adds_nothing_to_what_its_tasks_have_said(database: Settings) -> N
     assert not is_reported(replace(run, run_id="run-2"))
 
 
+def test_a_run_adds_nothing_to_what_another_dag_has_told(database: Settings) -> None:
+    dsn = database.dsn("ops")
+    raise_alert(dsn, replace(ALERT, severity="critical", source="views.audit", key="quality/events/price"))
+    tell_elsewhere(dsn, "checks.judge", "run-1")
+    run = Alert("critical", "checks", "The run failed", "", run_id="run-1")
+    with transaction(dsn) as cursor:
+        assert has_reported(cursor, run)
+        assert not has_reported(cursor, replace(run, run_id="run-2"))
+        assert not has_reported(cursor, replace(run, source="check"))
+
+
 def test_the_success_of_a_run_does_not_end_its_own_failure(database: Settings) -> None:
     raise_alert(database.dsn("ops"), ALERT)
     for run_id, ended in (("run-1", []), ("run-2", ["key"]), ("run-3", [])):

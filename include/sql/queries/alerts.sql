@@ -40,6 +40,11 @@ SELECT EXISTS (
         )
         AND resolution IS DISTINCT FROM 'event'
         AND shop.severity_rank(severity) >= shop.severity_rank(%(severity)s)
+)
+-- Or it said that others tell: a check that failed is told of once, by whichever DAG saw it first.
+OR EXISTS (
+    SELECT FROM shop.told_failures
+    WHERE starts_with(source, %(source)s || '.') AND run_id = %(run_id)s
 );
 
 -- name: has_told
