@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import REPOSITORY
+from include.stream.disk import free_gib
 from tests.benchmarks import files, generator, guard, history, latency, machine, memory, queries, start, throughput
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Measured
@@ -32,7 +33,8 @@ PAGE = REPOSITORY / "docs" / "performance.md"
 # History comes early: what follows is measured with 50 million events stored.
 FULL_RUN = ("start", "generator", "history", "queries", "latency", "files", "memory")
 QUICK_RUN = ("generator", "latency", "throughput")
-# What a run with history holds at most: events, facts, the log, a turn of files, and what the audit sorts.
+# Estimated for events, facts, the log, a turn of files, and what the audit sorts: a run that also kept all files and
+# the copies, some 16 GiB, had filled 48.
 _HISTORY_GIB = 45
 
 
@@ -45,10 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown := sorted(set(names) - {*FULL_RUN, *QUICK_RUN}):
             print(f"{', '.join(unknown)} is no benchmark: {', '.join(FULL_RUN)}", file=sys.stderr)
             return 2
-    free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
-    if "history" in names and free < _HISTORY_GIB:
+    scratch = Path(tempfile.gettempdir())
+    if "history" in names and (free := free_gib(scratch)) < _HISTORY_GIB:
         advice = f"history needs {_HISTORY_GIB} GiB: make room, or point TMPDIR at a larger disk"
-        print(f"{tempfile.gettempdir()} has {free:.0f} GiB free. {advice}", file=sys.stderr)
+        print(f"{scratch} has {free:.0f} GiB free. {advice}", file=sys.stderr)
         return 2
     committed = read_results(arguments.results)
     results = committed

