@@ -3,7 +3,8 @@
 **What it does.** `check_suites` runs one suite after the other and leaves a verdict of each in `shop.quality_runs` and
 each result in `shop.quality_results`, then the Data Docs. A suite with a window looks at what was loaded since its last
 good check; with the param `scope` `full`, all suites look at all rows, as `sweep_quality` does every night. It reads as
-a role that can only read, with a time limit on each query. A check that fails has one alert for as long as it does.
+a role that can only read, with a time limit on each query; between suites a stream that is behind goes first, for a
+minute at most. A check that fails has one alert for as long as it does.
 
 **When.** Every ten minutes. `refresh_views` makes the checks that hold back the views by itself, before each refresh.
 

@@ -2,9 +2,9 @@
 
 **What it does.** `advance` adds the events that are new to the facts (`shop.fact_*`: sessions, customers, orders,
 products), so that a refresh costs what came since the last one, not what is stored; while the stream is behind, it goes
-first, for up to five minutes. `build_and_audit` checks what was
-loaded since the last good check (the suites with `holds_publication`), then builds each view aside and checks that
-candidate with the suites of the view. Then one task a view publishes what passed, one after the other: on a laptop two
+first, for up to five minutes (and for one more in the next task). `build_and_audit` checks what was loaded since the
+last good check (the suites with `holds_publication`), then builds each view aside and checks that candidate with the
+suites of the view. Then one task a view publishes what passed, one after the other: on a laptop two
 at once would take the cores from the stream. Readers are not kept waiting (`REFRESH … CONCURRENTLY`), and never see a
 row that was not checked. Each refresh leaves its time and row count in `shop.refreshes`. `check_freshness` then fails
 if what people read of any view is out of date, and says which and by how much.

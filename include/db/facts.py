@@ -16,8 +16,9 @@ from typing import Any
 from include.db.connect import connect, limit_time, one_row, transaction
 from include.db.queries import load_queries
 
-# Bounds the memory and the time of one transaction: some seconds of one core.
-MAX_EVENTS_PER_STEP = 250_000
+# Bounds the memory and the time of one transaction: a second or two of one core, after which a stream that is behind
+# goes first.
+MAX_EVENTS_PER_STEP = 100_000
 
 _ADDED = ("sessions", "visits", "shoppers", "day_orders", "events", "customers", "users", "products")
 _AUDITED = ("sessions", "visits", "shoppers", "orders", "users", "products", "funnel", "days", "customers")
@@ -62,6 +63,10 @@ def _steps(ops_dsn: str, max_events: int, timeout_seconds: float, before_step: C
     while True:
         before_step()
         start = time.monotonic()
+        # By itself: its locks keep autovacuum away until the transaction ends.
+        with transaction(ops_dsn) as cursor:
+            limit_time(cursor, timeout_seconds)
+            cursor.execute(_SQL["summarize"])
         with transaction(ops_dsn) as cursor:
             limit_time(cursor, timeout_seconds)
             cursor.execute(_SQL["lock_progress"])

@@ -49,6 +49,9 @@ port = {port}
 shared_buffers = '{shared_mib}MB'
 effective_cache_size = '{cached_mib}MB'
 
+# A check or a refresh that took every core would hold up the stream.
+max_parallel_workers_per_gather = {parallel_workers}
+
 """
 
 # What holds for every server of ours, in a container too.
@@ -122,6 +125,7 @@ def initialize(settings: Settings, *, is_durable: bool = True) -> bool:
         port=settings.database_port,
         shared_mib=min(max(memory_mib // 16, 128), 2048),
         cached_mib=memory_mib // 3,
+        parallel_workers=min((os.cpu_count() or 1) // 4, 2),
     )
     configuration += _TUNING.read_text(encoding="utf-8") + ("" if is_durable else _NOT_DURABLE)
     _write(directory / "shopstream.conf", configuration, owner)

@@ -52,6 +52,8 @@ class Auditor:
         The longest that a statement of a refresh may take.
     on_outcome:
         Is told of every outcome, which is stored by then.
+    before_step:
+        Called before each suite and before each view is built, while no query runs.
     """
 
     directory: Path
@@ -60,6 +62,7 @@ class Auditor:
     run_id: str
     timeout_seconds: float
     on_outcome: Callable[[SuiteOutcome], None]
+    before_step: Callable[[], object] = lambda: None
 
     def audit(self) -> Audit:
         """Do it; what is held back is on record in ``shop.refreshes``."""
@@ -75,6 +78,7 @@ class Auditor:
         return audit
 
     def _audit_view(self, name: str, about: list[Draft], audit: Audit) -> None:
+        self.before_step()
         try:
             candidate = build_candidate(self.write_dsn, name, timeout_seconds=self.timeout_seconds)
         except RefreshError as error:
@@ -90,6 +94,7 @@ class Auditor:
     def _reasons(self, drafts: Iterable[Draft], scope: Scope) -> list[str]:
         reasons = []
         for draft in drafts:
+            self.before_step()
             outcome = run_draft(
                 draft, read_dsn=self.read_dsn, write_dsn=self.write_dsn, run_id=self.run_id, scope=scope
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from include.stream.status import stream_status
+
+_log = logging.getLogger(__name__)
 
 # A stream that keeps up has loaded a file within a second.
 BEHIND_SECONDS = 1.0
@@ -33,9 +36,12 @@ class GiveWay:
         self.waited_seconds = 0.0
 
     def __call__(self) -> None:
+        before = self.waited_seconds
         while self.waited_seconds < self._patience_seconds and self._is_behind():
             time.sleep(_LOOK_EVERY_SECONDS)
             self.waited_seconds += _LOOK_EVERY_SECONDS
+        if self.waited_seconds > before:
+            _log.info("The stream was behind: it went first for %.1f s.", self.waited_seconds - before)
 
     def _is_behind(self) -> bool:
         status = stream_status(self._dsn)

@@ -62,14 +62,28 @@ def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
     assert status["quality"]
 
 
-def test_driver_takes_its_classes_from_the_cache(platform: Platform) -> None:
-    with transaction(platform.settings.dsn("owner")) as cursor:
-        cursor.execute("SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")
-        (pid,) = cursor.fetchone()
-    jvm = psutil.Process(pid).parent()
+def driver_jvm(platform: Platform) -> psutil.Process:
+    """The JVM of the stream's driver."""
+    jvm = psutil.Process(count(platform, "SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")).parent()
     assert jvm is not None
+    return jvm
+
+
+def test_airflow_leaves_the_cores_to_the_stream(platform: Platform) -> None:
+    niceness = {one["name"]: psutil.Process(one["pid"]).nice() for one in platform.status()["processes"]}
+    assert {name for name, nice in niceness.items() if nice > niceness["spark-worker"]} == {
+        "api-server",
+        "scheduler",
+        "dag-processor",
+        "triggerer",
+        "watchdog",
+    }
+    assert driver_jvm(platform).nice() == niceness["postgres"] == niceness["spark-worker"]
+
+
+def test_driver_takes_its_classes_from_the_cache(platform: Platform) -> None:
     # Java maps it only when it fits this Java, these options and this class path.
-    assert str(cache_path()) in {mapped.path for mapped in jvm.memory_maps()}
+    assert str(cache_path()) in {mapped.path for mapped in driver_jvm(platform).memory_maps()}
 
 
 def test_every_port_is_bound_to_loopback_only(platform: Platform) -> None:

@@ -56,6 +56,13 @@ def some_events(seed: int, count: int) -> list[Row]:
     ]
 
 
+def summarize(database: Settings) -> int:
+    with transaction(database.dsn("ops")) as cursor:
+        cursor.execute("SELECT shop.summarize_events()")
+        (ranges,) = cursor.fetchone()
+    return int(ranges)
+
+
 def facts(database: Settings) -> dict[str, list[Any]]:
     with transaction(database.dsn("owner")) as cursor:
         found = {}
@@ -193,3 +200,26 @@ def test_a_day_with_events_after_retention_is_unknown_not_wrong(database: Settin
     day, currency, events, _, purchases, units, revenue, *distinct = kpis
     assert (day, currency, events, purchases, units, str(revenue)) == (early.date(), "EUR", 2, 2, 2, "20.00")
     assert set(distinct) == {None}
+
+
+# More pages than the first range has, which an insert summarizes by itself.
+MANY = 6_000
+
+
+def test_what_is_new_is_found_without_reading_all_that_is(database: Settings) -> None:
+    load_batch(database.dsn("owner"), [make_event() for _ in range(MANY)])
+    # In each of the two BRIN indexes of the day.
+    assert summarize(database) == 2
+    load_batch(database.dsn("owner"), [make_event() for _ in range(MANY)])
+    advance_facts(database.dsn("ops"))
+    assert summarize(database) == 0
+
+
+def test_a_vacuum_is_left_alone(database: Settings) -> None:
+    load_batch(database.dsn("owner"), [make_event() for _ in range(MANY)])
+    with transaction(database.dsn("owner")) as cursor:
+        # The lock of a vacuum on every day.
+        cursor.execute("LOCK TABLE shop.events IN SHARE UPDATE EXCLUSIVE MODE")
+        assert summarize(database) == 0
+        assert sum(step.events for step in advance_facts(database.dsn("ops"))) == MANY
+    assert summarize(database) == 2

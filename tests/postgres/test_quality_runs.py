@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -239,7 +240,7 @@ def test_an_alert_of_a_candidate_does_not_end_because_readers_have_good_rows(
     assert alerts(database)[0][-1] == "recovered"
 
 
-def audit(database: Settings, directory: Path) -> Audit:
+def audit(database: Settings, directory: Path, before_step: Callable[[], object] = lambda: None) -> Audit:
     return Auditor(
         directory,
         read_dsn=database.dsn("quality"),
@@ -247,6 +248,7 @@ def audit(database: Settings, directory: Path) -> Audit:
         run_id="run-1",
         timeout_seconds=60,
         on_outcome=lambda outcome: None,
+        before_step=before_step,
     ).audit()
 
 
@@ -272,6 +274,23 @@ def test_a_gate_holds_every_view(database: Settings, tmp_path: Path) -> None:
     assert (found.ready, found.gate) == ({}, ["gate: few"])
     held = "SELECT count(*), min(held_because), max(held_because) FROM shop.refreshes WHERE held_because IS NOT NULL"
     assert query(database, held) == [(len(view_names()), "gate: few", "gate: few")]
+
+
+def test_the_stream_is_asked_for_before_each_suite_and_each_view(database: Settings, tmp_path: Path) -> None:
+    write(tmp_path, FEW.format(table="alerts", gate="holds_publication: true\n", severity="critical"), "gate")
+    write(tmp_path, FEW.format(table=VIEW, gate="", severity="critical"), "a")
+    done: list[tuple[int, int]] = []
+
+    def look() -> None:
+        counts = "SELECT (SELECT count(*) FROM shop.quality_runs), (SELECT count(*) FROM shop.refreshes)"
+        done.extend(query(database, counts))
+
+    audit(database, tmp_path, before_step=look)
+    (_, before), place = done[0], view_names().index(VIEW)
+    built = [(runs, refreshes - before) for runs, refreshes in done]
+    of_the_view_and_earlier = [(1, number) for number in range(place + 1)]
+    later = [(2, number) for number in range(place + 1, len(view_names()))]
+    assert built == [(0, 0), *of_the_view_and_earlier, (1, place + 1), *later]
 
 
 def test_a_suite_that_cannot_be_used_vouches_for_nothing(database: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import subprocess
@@ -41,6 +42,11 @@ def test_no_method_trusts(cluster: Settings) -> None:
 def test_it_listens_on_its_socket_only(cluster: Settings) -> None:
     assert as_superuser(cluster, "SHOW listen_addresses") == [("",)]
     assert stat.S_IMODE(cluster.socket_dir.stat().st_mode) == 0o700
+
+
+def test_a_query_leaves_cores_to_the_stream(cluster: Settings) -> None:
+    ((workers,),) = as_superuser(cluster, "SHOW max_parallel_workers_per_gather")
+    assert int(str(workers)) + 1 <= max(1, (os.cpu_count() or 1) / 2)
 
 
 def test_every_role_needs_its_own_password(cluster: Settings, tmp_path: Path) -> None:

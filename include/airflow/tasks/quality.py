@@ -19,11 +19,15 @@ from include.quality.pages import write_pages
 from include.quality.run import run_draft
 from include.quality.suites import SUITES_DIR, read_drafts
 from include.settings import Settings
+from include.stream.precedence import GiveWay
 
 if TYPE_CHECKING:
     from include.quality.results import SuiteOutcome
 
 _log = logging.getLogger(__name__)
+
+# For so long in all the checks step aside for a stream that is behind.
+_PATIENCE_SECONDS = 60.0
 
 
 def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any = None) -> None:
@@ -39,7 +43,9 @@ def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any =
         raise AirflowFailException(f"Nothing was checked: {error}") from error
     outcomes: list[SuiteOutcome] = []
     told = teller(outcomes, ti)
+    give_way = GiveWay(write_dsn, patience_seconds=_PATIENCE_SECONDS)
     for draft in drafts:
+        give_way()
         told(
             run_draft(
                 draft,

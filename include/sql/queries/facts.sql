@@ -1,3 +1,7 @@
+-- name: summarize
+-- Else the events of the newest batches are found by reading all that came since autovacuum was here.
+SELECT shop.summarize_events();
+
 -- name: lock_progress
 -- One at a time, to the end of the transaction; the newest batch that is in the facts.
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;
