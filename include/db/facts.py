@@ -43,7 +43,7 @@ def advance_facts(
     timeout_seconds: float = 0,
     before_step: Callable[[], object] = lambda: None,
 ) -> list[Step]:
-    """Add the events of all batches that are new.
+    """Add the events of all batches that are new now; of those that come meanwhile, the next call.
 
     Parameters
     ----------
@@ -60,6 +60,9 @@ def advance_facts(
 
 
 def _steps(ops_dsn: str, max_events: int, timeout_seconds: float, before_step: Callable[[], object]) -> Iterator[Step]:
+    with transaction(ops_dsn) as cursor:
+        cursor.execute(_SQL["newest_batch"])
+        (newest,) = one_row(cursor)
     while True:
         before_step()
         start = time.monotonic()
@@ -71,7 +74,7 @@ def _steps(ops_dsn: str, max_events: int, timeout_seconds: float, before_step: C
             limit_time(cursor, timeout_seconds)
             cursor.execute(_SQL["lock_progress"])
             (after,) = one_row(cursor)
-            cursor.execute(_SQL["next_batches"], {"after": after, "max_events": max_events})
+            cursor.execute(_SQL["next_batches"], {"after": after, "newest": newest, "max_events": max_events})
             following = cursor.fetchone()
             if following is None:
                 return

@@ -9,7 +9,7 @@ waited for, however long his transaction; grants, indexes and what others have b
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,9 @@ class StaleView:
         return f"{self.view_name}: {age}, {self.missing_batches} batches behind"
 
 
-def build_candidate(ops_dsn: str, name: str, *, timeout_seconds: float = 0) -> Candidate:
+def build_candidate(
+    ops_dsn: str, name: str, *, timeout_seconds: float = 0, before_step: Callable[[], object] = lambda: None
+) -> Candidate:
     """Work out the rows that a view would have now, and record them in ``shop.refreshes`` as not published.
 
     Parameters
@@ -81,6 +83,8 @@ def build_candidate(ops_dsn: str, name: str, *, timeout_seconds: float = 0) -> C
         One of ``view_names()``.
     timeout_seconds:
         The longest that a statement may take, seconds; 0 sets no limit.
+    before_step:
+        As that of ``advance_facts``: is called at least once.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def build_candidate(ops_dsn: str, name: str, *, timeout_seconds: float = 0) -> C
         with transaction(ops_dsn) as cursor:
             cursor.execute(_SQL["before"], {"sources": sources})
             started_at, last_batch_id = one_row(cursor)
-        advance_facts(ops_dsn, timeout_seconds=timeout_seconds)
+        advance_facts(ops_dsn, timeout_seconds=timeout_seconds, before_step=before_step)
         with _exclusively(ops_dsn, name, timeout_seconds) as cursor:
             start = time.monotonic()
             row_count = _fill(cursor, name)

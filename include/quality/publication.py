@@ -78,9 +78,10 @@ class Auditor:
         return audit
 
     def _audit_view(self, name: str, about: list[Draft], audit: Audit) -> None:
-        self.before_step()
         try:
-            candidate = build_candidate(self.write_dsn, name, timeout_seconds=self.timeout_seconds)
+            candidate = build_candidate(
+                self.write_dsn, name, timeout_seconds=self.timeout_seconds, before_step=self.before_step
+            )
         except RefreshError as error:
             # It is on record; the views after it are built all the same.
             audit.unbuilt[name] = str(error)

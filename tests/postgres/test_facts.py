@@ -202,6 +202,16 @@ def test_a_day_with_events_after_retention_is_unknown_not_wrong(database: Settin
     assert set(distinct) == {None}
 
 
+def test_what_comes_meanwhile_is_left_to_the_next_call(database: Settings) -> None:
+    def bring() -> None:
+        load_batch(database.dsn("owner"), [make_event()])
+
+    bring()
+    # Else a stream that never rests would never let it end.
+    assert [step.batches for step in advance_facts(database.dsn("ops"), before_step=bring)] == [1]
+    assert [step.batches for step in advance_facts(database.dsn("ops"))] == [2]
+
+
 # More pages than the first range has, which an insert summarizes by itself.
 MANY = 6_000
 

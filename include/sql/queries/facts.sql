@@ -6,6 +6,9 @@ SELECT shop.summarize_events();
 -- One at a time, to the end of the transaction; the newest batch that is in the facts.
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;
 
+-- name: newest_batch
+SELECT max(batch_id) FROM shop.batches;
+
 -- name: next_batches
 -- The batches to go on with: at least one, and no more than make about so many events; and the time in which their events
 -- were loaded, with a minute more on both sides for a clock that was set meanwhile.
@@ -18,7 +21,7 @@ SELECT
 FROM (
     SELECT batch_id, started_at, committed_at, accepted, sum(accepted) OVER (ORDER BY batch_id) - accepted AS accepted_before
     FROM shop.batches
-    WHERE batch_id > %(after)s
+    WHERE batch_id > %(after)s AND batch_id <= %(newest)s
     ORDER BY batch_id
     LIMIT 100000
 ) AS following
