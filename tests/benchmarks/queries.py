@@ -16,7 +16,7 @@ _DASHBOARD: Mapping[str, str] = {
         WHERE minute > now() - interval '15 minutes' GROUP BY minute, event_type ORDER BY minute, event_type""",
     "live: today by category and currency": """
         SELECT category, currency, sum(events), sum(amount) FILTER (WHERE event_type = 'purchase')
-        FROM shop.rollup_minute WHERE minute >= date_trunc('day', now(), 'UTC') GROUP BY category, currency""",
+        FROM shop.rollup_hour WHERE hour >= date_trunc('day', now(), 'UTC') GROUP BY category, currency""",
     "the stream: last batches, lag and rows": """
         SELECT batch_id, committed_at, read, accepted, rejected, lag_seconds FROM shop.batches
         ORDER BY batch_id DESC LIMIT 60""",

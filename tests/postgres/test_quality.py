@@ -212,6 +212,7 @@ UNIQUE = "expect_compound_columns_to_be_unique"
             "DELETE FROM shop.rollup_minute WHERE event_type = 'view'",
             ("rollups_equal_the_ledger",),
         ),
+        ("rollup_minute", "UPDATE shop.rollup_hour SET amount = amount + 0.01", ("hours_equal_minutes",)),
         ("rollup_minute", "UPDATE shop.rollup_minute SET events = 0", (BETWEEN, "events")),
         ("rollup_minute", "UPDATE shop.rollup_minute SET category = 'Toys'", (IN_SET, "category")),
         *(

@@ -103,6 +103,9 @@ def test_the_rollup_sums_exactly(database: Settings, sink: BatchSink) -> None:
     assert query(database, "SELECT minute, events, quantity, amount, batch_id FROM shop.rollup_minute") == [
         (minute, 3, 1006, Decimal("9999999999990.06"), 2)
     ]
+    assert query(database, "SELECT hour, events, quantity, amount FROM shop.rollup_hour") == [
+        (minute.replace(minute=0), 3, 1006, Decimal("9999999999990.06"))
+    ]
 
 
 def test_rejects_name_line_and_reasons(database: Settings, sink: BatchSink) -> None:

@@ -41,7 +41,7 @@ LEFT JOIN (
 ORDER BY minutes.minute;
 
 -- name: sums
--- By type, category and currency, over a span of event time.
+-- By type, category and currency, over whole hours of event time.
 SELECT
     event_type,
     category,
@@ -49,8 +49,8 @@ SELECT
     sum(events)::bigint AS events,
     sum(quantity)::bigint AS quantity,
     sum(amount) AS amount
-FROM shop.rollup_minute
-WHERE minute >= %(since)s AND minute < %(until)s
+FROM shop.rollup_hour
+WHERE hour >= %(since)s AND hour < %(until)s
 GROUP BY event_type, category, currency;
 
 -- name: conversion

@@ -29,17 +29,12 @@ from include.airflow.cockpit.models import (
     Trust,
 )
 from include.airflow.cockpit.trust import suites, trust_of, views
-from include.contract.rules import LATE_AFTER_MINUTES
 from include.stream.status import QUERY_NAME
 
 router = APIRouter(tags=["overview"])
 
 _QUERIES = Queries("cockpit_overview")
 _PURCHASE = "purchase"
-# A day has up to a hundred thousand rollups: adding them up each second would be felt. Only events that are late can
-# change those of before the last hour, and these may take a minute to be seen.
-_EARLIER_KEPT_SECONDS = 60.0
-_LATE_AFTER = timedelta(minutes=LATE_AFTER_MINUTES)
 _VIEWS_KEPT_SECONDS = 15.0
 _NO_SESSIONS = dict.fromkeys(
     ("sessions", "view_sessions", "cart_sessions", "order_sessions", "purchase_sessions"), 0
@@ -57,7 +52,7 @@ def _overview() -> Overview:
     live = trust_of("rollup_minute")
     series = _QUERIES.rows("series")
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    day, today = midnight.date(), _today(midnight)
+    day, today = midnight.date(), _QUERIES.rows("sums", since=midnight, until=midnight + timedelta(days=1))
     return Overview(
         attention=_attention(),
         throughput=_throughput(),
@@ -68,17 +63,6 @@ def _overview() -> Overview:
         top_products=kept.get("top_products", _VIEWS_KEPT_SECONDS, _top_products),
         top_categories=_top_categories(day, today, live),
     )
-
-
-def _today(midnight: datetime) -> list[Row]:
-    """Sums of the day so far, in two parts: those that only late events change, and those of about the last hour."""
-
-    def read() -> tuple[datetime, list[Row]]:
-        until = max(midnight, (datetime.now(UTC) - _LATE_AFTER).replace(second=0, microsecond=0))
-        return until, _QUERIES.rows("sums", since=midnight, until=until) if until > midnight else []
-
-    until, earlier = kept.get(("earlier", midnight), _EARLIER_KEPT_SECONDS, read)
-    return earlier + _QUERIES.rows("sums", since=until, until=midnight + timedelta(days=1))
 
 
 def _attention() -> Attention:
