@@ -110,9 +110,16 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
 def test_revenue_is_that_of_today(server: Server, database: Settings) -> None:
     midnight = _now().replace(hour=0, minute=0)
     times = [midnight - timedelta(minutes=1), midnight, _now()]
+
+    def revenue() -> str:
+        (found,) = server.get("/overview").json()["revenue"]["currencies"]
+        return str(found["revenue"])
+
     load_batch(database.dsn("owner"), [make_event(event_time=time) for time in times])
-    (found,) = server.get("/overview").json()["revenue"]["currencies"]
-    assert found["revenue"] == "20.00"
+    assert revenue() == "20.00"
+    load_batch(database.dsn("owner"), [make_event(event_time=time) for time in times])
+    _forget()
+    assert revenue() == "40.00"
 
 
 def test_an_empty_shop_has_an_overview(server: Server) -> None:

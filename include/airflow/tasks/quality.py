@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# For so long in all the checks step aside for a stream that is behind.
-_PATIENCE_SECONDS = 60.0
+# For so long in all the checks of a task step aside for a stream that is behind.
+PATIENCE_SECONDS = 60.0
 
 
 def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any = None) -> None:
@@ -43,7 +43,7 @@ def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any =
         raise AirflowFailException(f"Nothing was checked: {error}") from error
     outcomes: list[SuiteOutcome] = []
     told = teller(outcomes, ti)
-    give_way = GiveWay(write_dsn, patience_seconds=_PATIENCE_SECONDS)
+    give_way = GiveWay(write_dsn, patience_seconds=PATIENCE_SECONDS)
     for draft in drafts:
         give_way()
         told(

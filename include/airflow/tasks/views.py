@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
 from include.airflow.notifier import ReportedFailure
-from include.airflow.tasks.quality import conclude, teller
+from include.airflow.tasks.quality import PATIENCE_SECONDS, conclude, teller
 from include.db.facts import advance_facts, audit_facts
 from include.db.refresh import publish_candidate, stale_views
 from include.db.views import view_names
@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 # A run in which the stream stays behind for longer does its work all the same: its readers must not wait without end.
 _FACTS_PATIENCE_SECONDS = 300.0
-_AUDIT_PATIENCE_SECONDS = 60.0
 
 
 def list_views() -> list[str]:
@@ -70,7 +69,7 @@ def build_and_audit(*, timeout_seconds: float, directory: str = str(SUITES_DIR),
         run_id=ti.run_id,
         timeout_seconds=timeout_seconds,
         on_outcome=teller(outcomes, ti),
-        before_step=GiveWay(dsn_of(OPS_CONN_ID), patience_seconds=_AUDIT_PATIENCE_SECONDS),
+        before_step=GiveWay(dsn_of(OPS_CONN_ID), patience_seconds=PATIENCE_SECONDS),
     ).audit()
     conclude(outcomes)
     if found.gate:
