@@ -60,15 +60,17 @@ def advance_facts(
 
 
 def _steps(ops_dsn: str, max_events: int, timeout_seconds: float, before_step: Callable[[], object]) -> Iterator[Step]:
-    with transaction(ops_dsn) as cursor:
-        cursor.execute(_SQL["newest_batch"])
-        (newest,) = one_row(cursor)
+    newest = None
     while True:
         before_step()
         start = time.monotonic()
-        # By itself: its locks keep autovacuum away until the transaction ends.
+        # By itself: the locks of the summaries keep autovacuum away until the transaction ends.
         with transaction(ops_dsn) as cursor:
             limit_time(cursor, timeout_seconds)
+            cursor.execute(_SQL["how_far"], {"newest": newest})
+            newest, is_up_to_date = one_row(cursor)
+            if is_up_to_date:
+                return
             cursor.execute(_SQL["summarize"])
         with transaction(ops_dsn) as cursor:
             limit_time(cursor, timeout_seconds)

@@ -59,7 +59,7 @@ class Bench:
 
     instance: Instance
     sizes: Sizes
-    _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _folders: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _clock: datetime = field(default_factory=lambda: datetime.now(UTC) - _HISTORY)
 
     @property
@@ -78,17 +78,17 @@ class Bench:
     ) -> list[Path]:
         """Files of the traffic that follows what was generated before, in a folder beside the landing folder.
 
-        All of it is older than what the instance's own feed has stored: every id has to be looked for.
+        All of it is older than what the instance's own feed has stored: every id has to be looked for. It is the same
+        shop, whose prices the checks know: a check that fails would read all of it again and again.
         """
-        seed = next(self._seeds)
-        folder = self.home / "bench" / f"{seed}"
+        folder = self.home / "bench" / f"{next(self._folders)}"
         start, duration = self._clock, timedelta(seconds=rows / _EVENTS_PER_SECOND)
         self._clock += duration
         self.instance.platform.succeed(
             "include.generator",
             *("--no-pace", "--rate", str(_EVENTS_PER_SECOND), *shares),
             *("--start", start.isoformat(), "--duration", str(duration.total_seconds())),
-            *("--rows-per-file", str(rows_per_file), "--seed", str(seed)),
+            *("--rows-per-file", str(rows_per_file)),
             *("--landing", str(folder), "--manifests", str(folder / "manifests")),
             timeout_seconds=_TIMEOUT_SECONDS,
         )
@@ -123,7 +123,7 @@ class Bench:
         manifests = self.home / "bench" / "manifests"
         command = [
             *(sys.executable, "-m", "include.generator", "--rate", str(rate), *SPOILED),
-            *("--rows-per-file", str(max(1, round(rate / files_per_second))), "--seed", str(next(self._seeds))),
+            *("--rows-per-file", str(max(1, round(rate / files_per_second)))),
             *("--manifests", str(manifests)),
         ]
         if seconds is not None:

@@ -44,6 +44,8 @@ class Figure:
         What was to be reached, if anything.
     is_better:
         Which way is good.
+    is_guarded:
+        Whether it repeats well enough, in a quick run too, for the guard to compare it.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Figure:
     references: Sequence[float] = ()
     reach: Reach | None = None
     is_better: Literal["more", "less"] = "less"
+    is_guarded: bool = True
 
     @property
     def value(self) -> float:

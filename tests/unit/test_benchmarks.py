@@ -88,6 +88,10 @@ def test_for_a_time_more_is_worse() -> None:
     assert len(regressions(results_of(figure(60.0, is_better="less")), committed)) == 1
 
 
+def test_what_does_not_repeat_is_not_guarded() -> None:
+    assert regressions(results_of(figure(10.0, is_guarded=False)), results_of(figure(40.0))) == []
+
+
 def test_a_machine_that_is_slower_in_all_is_not_worse() -> None:
     assert regressions(results_of(figure(10.0, 25.0)), results_of(figure(40.0, 100.0))) == []
 

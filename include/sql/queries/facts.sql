@@ -1,3 +1,8 @@
+-- name: how_far
+-- The batch to go on to, the newest one unless it is given, and whether the facts are that far.
+SELECT newest, newest IS NULL OR newest <= progress.batch_id
+FROM shop.facts_progress AS progress, (SELECT coalesce(%(newest)s, max(batch_id)) AS newest FROM shop.batches) AS known;
+
 -- name: summarize
 -- Else the events of the newest batches are found by reading all that came since autovacuum was here.
 SELECT shop.summarize_events();
@@ -5,9 +10,6 @@ SELECT shop.summarize_events();
 -- name: lock_progress
 -- One at a time, to the end of the transaction; the newest batch that is in the facts.
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;
-
--- name: newest_batch
-SELECT max(batch_id) FROM shop.batches;
 
 -- name: next_batches
 -- The batches to go on with: at least one, and no more than make about so many events; and the time in which their events
