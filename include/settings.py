@@ -127,7 +127,9 @@ class Settings(BaseModel):
     feed_events_per_second: float = Field(100, gt=0, le=1_000_000, description="Rate of the scheduled feed.")
     max_backlog_files: int = Field(500, ge=1, description="The generator waits while more files than this wait.")
     min_free_gib: float = Field(2, ge=0, description="The generator waits while the disk has less room, GiB.")
-    retention_days: int = Field(7, ge=1, le=3650, description="Days that events and rejects are kept.")
+    retention_days: int = Field(
+        7, ge=1, le=3650, description="Days that events, rejects and Airflow's records of runs are kept."
+    )
     ledger_days: int = Field(
         30, ge=1, le=3650, description="Days that the ledger of batches and files and the rollups per minute are kept."
     )

@@ -90,6 +90,31 @@ class AirflowApi:
         """Mark a run as success, which ends its tasks, and say why."""
         self._call("PATCH", _run_path(dag_id, run_id), {"state": "success", "note": note})
 
+    def delete_runs(self, ended_before: datetime) -> int:
+        """Delete the runs of all DAGs that ended before then, with all that Airflow keeps of them.
+
+        Returns
+        -------
+        int
+            How many there were.
+
+        Raises
+        ------
+        PlatformError
+            When Airflow keeps one; what was deleted until then is gone.
+        """
+        limit = quote(ended_before.isoformat(), safe="")
+        path = f"/api/v2/dags/~/dagRuns?state=success&state=failed&end_date_lt={limit}&order_by=id&limit=100"
+        deleted = 0
+        while runs := self._call("GET", path)["dag_runs"]:
+            entities = [{name: run[name] for name in ("dag_id", "dag_run_id")} for run in runs]
+            action = {"action": "delete", "entities": entities, "action_on_non_existence": "skip"}
+            answer = self._call("PATCH", "/api/v2/dags/~/dagRuns", {"actions": [action]})["delete"]
+            if answer["errors"]:
+                raise PlatformError(f"Airflow did not delete a run that is over: {answer['errors'][0]['error']}")
+            deleted += len(runs)
+        return deleted
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
             if self._token is not None:

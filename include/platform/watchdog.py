@@ -3,8 +3,8 @@
 The supervisor restarts what ends. But a scheduler that lost its database leaves its loop and then waits for its tasks,
 one of which, the stream, never ends: it runs, schedules nothing, and no DAG is left to notice. Its heartbeats do. And a
 Spark worker can be forgotten by its master, which then has nobody to start a driver. Such a program is restarted. What
-does not work, restarted or not, becomes an alert; so does a task that failed without a word; and what waits to be sent
-is sent.
+does not work, restarted or not, becomes an alert; so does a task that failed without a word; what waits to be sent is
+sent; and Airflow's own records do not grow for ever.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from include.errors import PlatformError
 from include.logs import start_logging
+from include.platform.airflow_records import RecordsCleaner
 from include.platform.alert_sender import AlertSender
 from include.platform.outages import Outages
 from include.platform.programs import expected_programs
@@ -40,6 +41,7 @@ _ON_PURPOSE = "STOPPED"
 _OUTBOX_SECONDS = 5.0
 _FAILURES_SECONDS = 15.0
 _CONNECTIONS_SECONDS = 30.0
+_RECORDS_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
 
@@ -148,6 +150,7 @@ def main() -> None:
         Chore(LOOK_SECONDS, lambda: watchdog.look(time.monotonic())),
         Chore(_FAILURES_SECONDS, lambda: report_silent_failures(api, dsn)),
         Chore(_CONNECTIONS_SECONDS, sender.follow_connections),
+        Chore(_RECORDS_SECONDS, RecordsCleaner(settings).clean_when_due),
     ]
     outbox = Chore(_OUTBOX_SECONDS, sender.send_what_is_due)
     while True:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from include.errors import ShopstreamError, SuiteError
 from include.quality.model import Scope, Suite
-from include.quality.run import run_suite
+from include.quality.run import catch_up, run_suite
 from include.quality.suites import SUITES_DIR, load_suite, load_suites
 from include.settings import Settings
 
@@ -47,15 +48,15 @@ def _validate(directory: Path) -> int:
 
 def _check(directory: Path, names: list[str], table: str | None, scope: Scope) -> int:
     settings = Settings.from_env()
+    read_dsn, write_dsn = settings.dsn("quality"), settings.dsn("ops")
     suites = _choose(directory, names, table)
     run_id = f"manual__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     failures = 0
     for suite in suites:
-        outcome = run_suite(
-            suite, read_dsn=settings.dsn("quality"), write_dsn=settings.dsn("ops"), run_id=run_id, scope=scope
-        )
-        failures += len(outcome.blockers)
-        print(outcome.summary(), flush=True)
+        run = partial(run_suite, suite, read_dsn=read_dsn, write_dsn=write_dsn, run_id=run_id, scope=scope)
+        for outcome in catch_up(run):
+            failures += len(outcome.blockers)
+            print(outcome.summary(), flush=True)
     return 1 if failures else 0
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from include.db.refresh import RefreshError, build_candidate, hold_candidate, hold_view
 from include.db.views import view_names
 from include.quality.model import Scope
 from include.quality.results import SuiteOutcome
-from include.quality.run import run_draft
+from include.quality.run import catch_up, run_draft
 from include.quality.suites import Draft, read_drafts
 
 _LONGEST_REASON = 1000
@@ -95,12 +96,15 @@ class Auditor:
     def _reasons(self, drafts: Iterable[Draft], scope: Scope) -> list[str]:
         reasons = []
         for draft in drafts:
-            self.before_step()
-            outcome = run_draft(
-                draft, read_dsn=self.read_dsn, write_dsn=self.write_dsn, run_id=self.run_id, scope=scope
-            )
-            self.on_outcome(outcome)
+            for outcome in catch_up(partial(self._run, draft, scope)):
+                self.on_outcome(outcome)
             if outcome.critical_failures:
                 failures = ", ".join(dict.fromkeys(one.check.name for one in outcome.critical_failures))
                 reasons.append(f"{outcome.suite.name}: {failures}")
+            elif outcome.is_behind:
+                reasons.append(f"{outcome.suite.name}: not all that is new has been checked")
         return reasons
+
+    def _run(self, draft: Draft, scope: Scope) -> SuiteOutcome:
+        self.before_step()
+        return run_draft(draft, read_dsn=self.read_dsn, write_dsn=self.write_dsn, run_id=self.run_id, scope=scope)

@@ -72,8 +72,8 @@ class SuiteOutcome:
     """The results of one run of a suite, and the seconds that it took.
 
     ``window`` is what it looked at, by the column of the suite's window: from None in a full sweep; None altogether for
-    a suite without a window. ``error`` says why the suite could not be read or run at all; ``quality_run_id`` is its
-    number once it is stored.
+    a suite without a window. ``is_behind`` says whether more is new than that. ``error`` says why the suite could not
+    be read or run at all; ``quality_run_id`` is its number once it is stored.
     """
 
     suite: Suite
@@ -83,6 +83,7 @@ class SuiteOutcome:
     results: tuple[CheckResult, ...]
     seconds: float
     window: tuple[datetime | None, datetime] | None = None
+    is_behind: bool = False
     error: str | None = None
     quality_run_id: int | None = None
 
@@ -121,9 +122,10 @@ class SuiteOutcome:
     def summary(self) -> str:
         """A headline, and a line for each check that failed or was not judged: name, columns, observed, expected."""
         not_judged = f", {len(self.not_judged)} not judged" if self.not_judged else ""
+        seen = f"; of what came until {self.window[1]:%Y-%m-%d %H:%M:%S} UTC" if self.is_behind and self.window else ""
         headline = (
             f"{self.suite.name} ({self.suite.table}): {len(self.results)} checks in {self.seconds:.1f} s, "
-            f"{len(self.critical_failures)} critical failures, {len(self.warnings)} warnings{not_judged}"
+            f"{len(self.critical_failures)} critical failures, {len(self.warnings)} warnings{not_judged}{seen}"
         )
         failed = [*self.critical_failures, *self.warnings, *self._failed("info")]
         lines = [f"  {one.check.severity:<8}  {one}" for one in failed]

@@ -7,7 +7,8 @@ with the rights of another role before anything is raised, so that no failure is
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -25,10 +26,18 @@ from include.quality.sql_text import fill
 from include.quality.store import store
 from include.quality.suites import Draft
 
-QUERY_TIMEOUT_SECONDS = 120.0
+# The longest that one query may take, seconds: a sweep sorts all events that are kept.
+QUERY_TIMEOUTS: dict[Scope, float] = {"window": 120.0, "candidate": 120.0, "full": 1200.0}
 # A batch that was under way when the last check looked has rows that are older than it.
 OVERLAP_SECONDS = 300.0
+# Rows that were read since the last good check, above which a run looks at the older ones only. So no query comes near
+# its time limit; and what is bad, and stays in sight until it is mended, costs the same however much comes after it.
+MOST_NEW_ROWS = 5_000_000
+# For so long runs of a suite follow one another; what is left then is for the next task.
+CATCH_UP_SECONDS = 240.0
 CANDIDATES = "shop_next"
+# Any constant serves that nobody else uses.
+ADVISORY_LOCK = 5_340_004
 
 _SQL = load_queries("quality")
 
@@ -40,7 +49,7 @@ def run_suite(
     write_dsn: str,
     run_id: str,
     scope: Scope = "window",
-    timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
+    timeout_seconds: float | None = None,
 ) -> SuiteOutcome:
     """Make the checks of a suite, and store the run in ``shop.quality_runs`` and every result in ``quality_results``.
 
@@ -55,23 +64,25 @@ def run_suite(
     run_id:
         Ties the results of several suites together; in Airflow the id of the DAG run.
     scope:
-        ``window``: what was loaded since the last good check, of a suite that has a window, else all; ``full``: all
-        rows; ``candidate``: the rows of a view that are not published yet.
+        ``window``: what was loaded since the last good check, of a suite that has a window, else all; of very much the
+        older part (``catch_up``). ``full``: all rows; ``candidate``: the rows of a view that are not published yet.
     timeout_seconds:
-        The longest that one query may take, seconds.
+        The longest that one query may take, seconds; that of the scope unless given.
     """
-    start, started_at = time.perf_counter(), datetime.now(UTC)
+    timeout_seconds = timeout_seconds or QUERY_TIMEOUTS[scope]
     if suite.window is None and scope == "window":
         scope = "full"
-    outcome = SuiteOutcome(suite, run_id, scope, started_at, (), 0.0)
-    try:
-        outcome = _look(outcome, read_dsn, timeout_seconds)
-    except Exception as error:
-        # Whatever kept the library from running the suite must become a row, or the failure would look like silence.
-        reason = str(error) if isinstance(error, SuiteError) else f"{type(error).__name__}: {error}"
-        outcome = replace(outcome, results=(could_not_run(reason),), error=reason)
-    outcome = replace(outcome, seconds=time.perf_counter() - start)
-    return store(outcome, write_dsn)
+    with _alone(write_dsn, suite):
+        start = time.perf_counter()
+        outcome = SuiteOutcome(suite, run_id, scope, datetime.now(UTC), (), 0.0)
+        try:
+            outcome = _look(outcome, read_dsn, timeout_seconds)
+        except Exception as error:
+            # Whatever kept the library from running the suite must become a row, or it would look like silence.
+            reason = str(error) if isinstance(error, SuiteError) else f"{type(error).__name__}: {error}"
+            outcome = replace(outcome, results=(could_not_run(reason),), error=reason)
+        outcome = replace(outcome, seconds=time.perf_counter() - start)
+        return store(outcome, write_dsn)
 
 
 def run_draft(draft: Draft, *, read_dsn: str, write_dsn: str, run_id: str, scope: Scope = "window") -> SuiteOutcome:
@@ -84,6 +95,30 @@ def run_draft(draft: Draft, *, read_dsn: str, write_dsn: str, run_id: str, scope
     return store(outcome, write_dsn)
 
 
+def catch_up(run: Callable[[], SuiteOutcome]) -> Iterator[SuiteOutcome]:
+    """Run a suite, and again while there is more that is new than one run looks at; ends at what is bad, and in time.
+
+    Parameters
+    ----------
+    run:
+        ``run_suite`` or ``run_draft`` with its arguments.
+    """
+    until = time.monotonic() + CATCH_UP_SECONDS
+    while True:
+        outcome = run()
+        yield outcome
+        if not outcome.is_behind or outcome.verdict in ("failed", "broken") or time.monotonic() > until:
+            return
+
+
+@contextmanager
+def _alone(write_dsn: str, suite: Suite) -> Iterator[None]:
+    """Wait until nobody else runs the suite: whoever comes second need not look at what the first found good."""
+    with closing(connect(write_dsn, autocommit=True)) as connection, connection.cursor() as cursor:
+        cursor.execute(_SQL["lock_suite"], {"key": ADVISORY_LOCK, "suite": suite.name})
+        yield
+
+
 @dataclass(frozen=True)
 class _Sight:
     """What one run of a suite looks at, as it is in one snapshot.
@@ -94,6 +129,7 @@ class _Sight:
     relation: str
     columns: dict[str, str]
     window: tuple[datetime | None, datetime] | None
+    is_behind: bool
     condition: str | None
     row_count: int
     snapshot: str
@@ -119,7 +155,7 @@ def _look(outcome: SuiteOutcome, read_dsn: str, timeout_seconds: float) -> Suite
     results = [replace(settled[number] or made[number], check=check) for number, check in enumerate(chosen)]
     if outcome.suite.columns is not None:
         results.insert(0, result_of_columns(outcome.suite.columns, sight.columns))
-    return replace(outcome, results=tuple(results), window=sight.window)
+    return replace(outcome, results=tuple(results), window=sight.window, is_behind=sight.is_behind)
 
 
 def _make(
@@ -142,7 +178,7 @@ def _sight(cursor: Any, outcome: SuiteOutcome, schema: str, table: str) -> _Sigh
     cursor.execute(_SQL["export_snapshot"])
     (snapshot,) = one_row(cursor)
     columns = columns_of(cursor, schema, table)
-    window = _window(cursor, outcome)
+    window, is_behind = _window(cursor, outcome)
     condition = _condition(cursor, outcome.suite, window)
     relation = f"{schema}.{table}"
     cursor.execute(
@@ -157,13 +193,15 @@ def _sight(cursor: Any, outcome: SuiteOutcome, schema: str, table: str) -> _Sigh
         "window_to": f"'{window_to.isoformat()}'::timestamptz",
         "last_batch_id": f"{last_batch_id}::bigint",
     }
-    return _Sight(relation, columns, window, condition, row_count, snapshot, placeholders)
+    return _Sight(relation, columns, window, is_behind, condition, row_count, snapshot, placeholders)
 
 
-def _window(cursor: Any, outcome: SuiteOutcome) -> tuple[datetime | None, datetime] | None:
+def _window(cursor: Any, outcome: SuiteOutcome) -> tuple[tuple[datetime | None, datetime] | None, bool]:
+    """What to look at, and whether more is new than that."""
     window = outcome.suite.window
     if window is None:
-        return None
+        return None, False
+    is_all = outcome.scope == "full"
     cursor.execute(
         _SQL["window"],
         {
@@ -171,10 +209,11 @@ def _window(cursor: Any, outcome: SuiteOutcome) -> tuple[datetime | None, dateti
             "first": window.first,
             "longest": window.longest,
             "overlap_seconds": OVERLAP_SECONDS,
+            "most_rows": None if is_all else MOST_NEW_ROWS,
         },
     )
-    window_from, window_to = one_row(cursor)
-    return (None if outcome.scope == "full" else window_from), window_to
+    window_from, window_to, is_behind = one_row(cursor)
+    return (None if is_all else window_from, window_to), is_behind
 
 
 def _condition(cursor: Any, suite: Suite, window: tuple[datetime | None, datetime] | None) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 
 from include.db import transaction
 from include.platform.driver_jvm import cache_path
+from include.platform.postgres import AIRFLOW_DATABASE
 from include.platform.rest import AirflowApi
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
@@ -169,6 +170,33 @@ def test_killed_process_comes_back_by_itself(platform: Platform) -> None:
 
     wait_until(is_back, seconds=60, what="a new triggerer")
     wait_until(lambda: not AirflowApi(platform.settings).unhealthy(), seconds=120, what="Airflow to be healthy")
+
+
+def test_airflows_records_go_with_their_age_and_the_running_stream_stays(platform: Platform) -> None:
+    api = AirflowApi(platform.settings)
+    run_id = api.trigger("evaluate_objectives", {}, "a test of retention")
+    wait_until(lambda: run_id not in api.active_runs("evaluate_objectives"), seconds=120, what="the run to end")
+    (stream,) = api.active_runs("stream_events")
+    with transaction(platform.settings.dsn("airflow", AIRFLOW_DATABASE)) as cursor:
+        for table in ("dag_run", "task_instance"):
+            cursor.execute(
+                f"UPDATE {table} SET start_date = start_date - interval '400 days',"
+                " end_date = end_date - interval '400 days' WHERE run_id IN %s",
+                ((run_id, stream),),
+            )
+        cursor.execute("UPDATE log SET dttm = dttm - interval '400 days'")
+        assert cursor.rowcount > 0
+
+    assert "1 runs" in platform.succeed("include.platform.airflow_records")
+
+    with transaction(platform.settings.dsn("airflow", AIRFLOW_DATABASE)) as cursor:
+        for table in ("dag_run", "task_instance"):
+            cursor.execute(f"SELECT DISTINCT run_id FROM {table} WHERE run_id IN %s", ((run_id, stream),))
+            assert cursor.fetchall() == [(stream,)]
+        cursor.execute("SELECT count(*) FROM log WHERE dttm < now() - interval '300 days'")
+        assert cursor.fetchall() == [(0,)]
+    assert api.active_runs("stream_events") == [stream]
+    assert platform.status()["stream"]["is_alive"]
 
 
 def test_clean_refuses_while_it_runs(platform: Platform) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.db import transaction
+from include.db import connect, transaction
 from include.db.refresh import build_candidate, refresh_view
 from include.db.views import view_names
 from include.quality.alerting import report
 from include.quality.model import Scope
 from include.quality.publication import Audit, Auditor
 from include.quality.results import SuiteOutcome
-from include.quality.run import run_draft
+from include.quality.run import ADVISORY_LOCK, catch_up, run_draft
 from include.quality.suites import read_drafts
 from include.settings import Settings
 from tests.support.rows import load_batch, make_event
+from tests.support.waiting import wait_until
 
 VIEW = "mart_daily_kpis"
 WINDOWED = """\
@@ -118,6 +121,70 @@ def test_a_suite_looks_at_what_came_since_its_last_good_check(database: Settings
     move_back(database, 3 * 1440)
     load(database, timedelta(hours=25))
     assert seen(run(database, tmp_path)) == "40", "but no further back than a day"
+
+
+@pytest.fixture
+def few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.quality.run.MOST_NEW_ROWS", 15)
+    # What is looked at twice does not count here.
+    monkeypatch.setattr("include.quality.run.OVERLAP_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_very_much_is_looked_at_in_parts(database: Settings, tmp_path: Path) -> None:
+    write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
+    for minutes in (50, 40, 30, 20):
+        load(database, timedelta(minutes=minutes))
+    first, second = catch_up(lambda: run(database, tmp_path))
+    assert (seen(first), first.is_behind) == ("20", True)
+    assert (seen(second), second.is_behind) == ("20", False), "nothing comes after that"
+    assert first.window is not None
+    assert second.window is not None
+    assert first.window[1] == second.window[0]
+    assert "of what came until" in first.summary()
+    assert "of what came until" not in second.summary()
+    assert seen(run(database, tmp_path, "full")) == "40"
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_what_is_bad_stays_in_sight_and_costs_the_same_whatever_comes(database: Settings, tmp_path: Path) -> None:
+    write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
+    load(database, timedelta(minutes=50), "GBP")
+    for minutes in (40, 30):
+        load(database, timedelta(minutes=minutes))
+    for _ in range(2):
+        assert [(one.verdict, seen(one)) for one in catch_up(lambda: run(database, tmp_path))] == [("failed", "20")]
+        load(database, timedelta(minutes=20))
+    query(database, "UPDATE shop.events SET currency = 'EUR'")
+    assert [seen(one) for one in catch_up(lambda: run(database, tmp_path))] == ["20", "20", "10"]
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_of_two_at_a_time_the_second_does_not_look_again(database: Settings, tmp_path: Path) -> None:
+    write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
+    load(database, timedelta(minutes=30))
+    lock = "SELECT pg_advisory_lock(%s, hashtext('tried'))"
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor() as pool, closing(connect(database.dsn("ops"), autocommit=True)) as somebody:
+        with somebody.cursor() as cursor:
+            cursor.execute(lock, (ADVISORY_LOCK,))
+        runs = [pool.submit(run, database, tmp_path) for _ in range(2)]
+        wait_until(lambda: query(database, waiting) == [(2,)], seconds=30, what="both to wait")
+        somebody.close()
+    assert {seen(one.result()) for one in runs} == {"10", "0"}
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_nothing_is_published_that_was_not_looked_at(
+    database: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = WINDOWED.replace("SEVERITY", "critical").replace("owner: feeds", "holds_publication: true")
+    write(tmp_path, gate)
+    for minutes in (50, 40, 30):
+        load(database, timedelta(minutes=minutes))
+    monkeypatch.setattr("include.quality.run.CATCH_UP_SECONDS", 0)
+    assert audit(database, tmp_path).gate == ["tried: not all that is new has been checked"]
+    assert audit(database, tmp_path).gate == []
 
 
 def test_a_sweep_looks_at_everything(database: Settings, tmp_path: Path) -> None:

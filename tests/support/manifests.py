@@ -44,4 +44,6 @@ def pod_specs() -> dict[str, Manifest]:
             found[name] = document
         elif document["kind"] == "Job":
             found[name] = document["spec"]["template"]
+        elif document["kind"] == "CronJob":
+            found[name] = document["spec"]["jobTemplate"]["spec"]["template"]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from include.db.views import view_names
 from include.errors import SuiteError
 from include.quality.alerting import report
 from include.quality.pages import write_pages
-from include.quality.run import run_draft
-from include.quality.suites import SUITES_DIR, read_drafts
+from include.quality.run import catch_up, run_draft
+from include.quality.suites import SUITES_DIR, Draft, read_drafts
 from include.settings import Settings
 from include.stream.precedence import GiveWay
 
@@ -44,17 +45,15 @@ def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any =
     outcomes: list[SuiteOutcome] = []
     told = teller(outcomes, ti)
     give_way = GiveWay(write_dsn, patience_seconds=PATIENCE_SECONDS)
-    for draft in drafts:
+    scope = (params or {}).get("scope", "window")
+
+    def run(draft: Draft) -> SuiteOutcome:
         give_way()
-        told(
-            run_draft(
-                draft,
-                read_dsn=read_dsn,
-                write_dsn=write_dsn,
-                run_id=ti.run_id,
-                scope=(params or {}).get("scope", "window"),
-            )
-        )
+        return run_draft(draft, read_dsn=read_dsn, write_dsn=write_dsn, run_id=ti.run_id, scope=scope)
+
+    for draft in drafts:
+        for outcome in catch_up(partial(run, draft)):
+            told(outcome)
     conclude(outcomes)
     failures = [f"- {one.suite.name}: {result}" for one in outcomes for result in one.blockers]
     if failures:

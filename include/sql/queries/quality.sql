@@ -1,3 +1,7 @@
+-- name: lock_suite
+-- Held until the session ends.
+SELECT pg_advisory_lock(%(key)s, hashtext(%(suite)s));
+
 -- name: export_snapshot
 -- Other transactions may adopt it while this one is open.
 SELECT pg_export_snapshot();
@@ -23,22 +27,41 @@ WHERE namespace.nspname = %(schema)s AND relation.relkind IN ('r', 'p', 'v', 'm'
 ORDER BY 1;
 
 -- name: window
--- From the end of the last good check, less what may have been under way then; no further back than the longest.
-SELECT
-    greatest(
-        clock_timestamp() - %(longest)s,
-        coalesce(
-            (
-                SELECT window_to - make_interval(secs => %(overlap_seconds)s)
-                FROM shop.quality_runs
-                WHERE suite = %(suite)s AND verdict IN ('passed', 'warned') AND window_to IS NOT NULL
-                ORDER BY finished_at DESC
-                LIMIT 1
-            ),
-            clock_timestamp() - %(first)s
-        )
-    ) AS window_from,
-    clock_timestamp() AS window_to;
+-- From the end of the last good check, less what may have been under way then, and no further back than the longest; to
+-- now, or to the batch that makes so many rows new, if more came after it.
+WITH last_good AS (
+    SELECT (
+        SELECT window_to
+        FROM shop.quality_runs
+        WHERE suite = %(suite)s AND verdict IN ('passed', 'warned') AND window_to IS NOT NULL
+        ORDER BY finished_at DESC
+        LIMIT 1
+    ) AS looked_to, clock_timestamp() AS moment
+),
+span AS (
+    SELECT
+        moment,
+        greatest(moment - %(longest)s, coalesce(looked_to, moment - %(first)s)) AS new_from,
+        greatest(
+            moment - %(longest)s,
+            coalesce(looked_to - make_interval(secs => %(overlap_seconds)s), moment - %(first)s)
+        ) AS window_from
+    FROM last_good
+),
+enough AS (
+    SELECT min(committed_at) AS committed_at
+    FROM (
+        SELECT
+            committed_at,
+            sum(read) OVER (ORDER BY committed_at, batch_id) AS read_so_far,
+            lead(batch_id) OVER (ORDER BY committed_at, batch_id) IS NOT NULL AS is_followed
+        FROM shop.batches
+        WHERE committed_at > (SELECT new_from FROM span)
+    ) AS newer
+    WHERE read_so_far >= %(most_rows)s AND is_followed
+)
+SELECT window_from, coalesce(committed_at, moment) AS window_to, committed_at IS NOT NULL AS is_behind
+FROM span, enough;
 
 -- name: count
 SELECT count(*) FROM {relation} WHERE {where};
