@@ -28,7 +28,7 @@ from include.quality.suites import Draft
 
 # The longest that one query may take, seconds: a sweep sorts all events that are kept.
 QUERY_TIMEOUTS: dict[Scope, float] = {"window": 120.0, "candidate": 120.0, "full": 1200.0}
-# A batch that was under way when the last check looked has rows that are older than it.
+# A batch that was under way when the last check looked has rows that are older than it; and a row may change.
 OVERLAP_SECONDS = 300.0
 # Rows that were read since the last good check, above which a run looks at the older ones only. So no query comes near
 # its time limit; and what is bad, and stays in sight until it is mended, costs the same however much comes after it.

@@ -146,6 +146,19 @@ def test_very_much_is_looked_at_in_parts(database: Settings, tmp_path: Path) -> 
     assert seen(run(database, tmp_path, "full")) == "40"
 
 
+def test_of_very_much_only_what_was_under_way_is_looked_at_twice(
+    database: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
+    for seconds in (200, 150, 100):
+        load(database, timedelta(seconds=seconds))
+    assert [seen(run(database, tmp_path)) for _ in range(2)] == ["30", "30"]
+    monkeypatch.setattr("include.quality.run.MOST_NEW_ROWS", 15)
+    assert seen(run(database, tmp_path)) == "0"
+    load(database, timedelta(seconds=5))
+    assert seen(run(database, tmp_path)) == "10", "it began before the last check, and was stored after it"
+
+
 @pytest.mark.usefixtures("few_rows_at_once")
 def test_what_is_bad_stays_in_sight_and_costs_the_same_whatever_comes(database: Settings, tmp_path: Path) -> None:
     write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))

@@ -27,8 +27,9 @@ WHERE namespace.nspname = %(schema)s AND relation.relkind IN ('r', 'p', 'v', 'm'
 ORDER BY 1;
 
 -- name: window
--- From the end of the last good check, less what may have been under way then, and no further back than the longest; to
--- now, or to the batch that makes so many rows new, if more came after it.
+-- From the end of the last good check, less an overlap, and no further back than the longest; to now, or to the batch
+-- that makes so many rows new, if more came after it. An overlap with more rows than that is only what may have been
+-- under way then.
 WITH last_good AS (
     SELECT (
         SELECT window_to
@@ -44,7 +45,25 @@ span AS (
         greatest(moment - %(longest)s, coalesce(looked_to, moment - %(first)s)) AS new_from,
         greatest(
             moment - %(longest)s,
-            coalesce(looked_to - make_interval(secs => %(overlap_seconds)s), moment - %(first)s)
+            coalesce(
+                CASE
+                    WHEN (
+                        SELECT sum(read) > %(most_rows)s
+                        FROM shop.batches
+                        WHERE committed_at BETWEEN looked_to - make_interval(secs => %(overlap_seconds)s) AND looked_to
+                    )
+                    THEN least(
+                        looked_to,
+                        (
+                            SELECT min(started_at) - interval '1 second'
+                            FROM shop.batches
+                            WHERE committed_at > looked_to - interval '10 seconds'
+                        )
+                    )
+                    ELSE looked_to - make_interval(secs => %(overlap_seconds)s)
+                END,
+                moment - %(first)s
+            )
         ) AS window_from
     FROM last_good
 ),
