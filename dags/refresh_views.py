@@ -12,10 +12,10 @@ if what people read of any view is out of date, and says which and by how much.
 **When.** Every five minutes.
 
 **When it fails.** The rows that people read are as they were. `build_and_audit` fails when a critical check of the new
-events does: nothing is published. `publish` fails for a view whose own critical checks do, and names them; the other
-views are published. The check has an alert; `docs/quality.md` says how to find out what is wrong, and how to publish
-all the same. The next run looks again. A view that could not be built, or takes longer than the limit of its task,
-fails in `publish` with PostgreSQL's error.
+events does, or when so much is new that not all of it could be checked in four minutes: nothing is published. `publish`
+fails for a view whose own critical checks do, and names them; the other views are published. The check has an alert;
+`docs/quality.md` says how to find out what is wrong, and how to publish all the same. The next run looks again. A view
+that could not be built, or takes longer than the limit of its task, fails in `publish` with PostgreSQL's error.
 """
 
 from datetime import timedelta
