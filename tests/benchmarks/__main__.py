@@ -30,8 +30,8 @@ from tests.support.platform import Platform
 
 RESULTS = REPOSITORY / "docs" / "performance.json"
 PAGE = REPOSITORY / "docs" / "performance.md"
-# History comes early: what follows is measured with 50 million events stored. What has to be quick comes after the many
-# files: the checks have looked at those events by then, which takes ten minutes.
+# History comes early: what follows is measured with 50 million events stored. The checks look at those meanwhile, and
+# are waited for before the queries: latency comes after them.
 FULL_RUN = ("start", "generator", "history", "files", "queries", "latency", "memory")
 QUICK_RUN = ("generator", "latency", "throughput")
 # Estimated for events, facts, the log, a turn of files, and what the audit sorts: a run that also kept all files and

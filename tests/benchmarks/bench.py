@@ -37,6 +37,12 @@ _EVENTS_PER_SECOND = 20_000
 _HISTORY = timedelta(hours=1)
 _TIMEOUT_SECONDS = 3600
 
+_IS_CHECKED = """
+SELECT max(window_to) > (SELECT max(committed_at) FROM shop.batches)
+FROM shop.quality_runs
+WHERE suite = 'events' AND verdict IN ('passed', 'warned')
+"""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -215,6 +221,14 @@ class Bench:
         with connection.cursor() as cursor:
             cursor.execute("CHECKPOINT")
         connection.close()
+
+    def wait_for_checks(self) -> None:
+        """Wait until the suite of the events has looked at all of them: of millions at once it takes a core for minutes.
+
+        The scheduled tasks run it, so that even a few are waited for until the next one.
+        """
+        self.drain()
+        wait_for(lambda: self.instance.value(_IS_CHECKED), seconds=_TIMEOUT_SECONDS, what="all events to be checked")
 
     @contextmanager
     def without_schedules(self, *dag_ids: str) -> Iterator[None]:

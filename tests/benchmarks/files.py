@@ -23,6 +23,7 @@ def measure(bench: Bench, before: list[float]) -> Measured:
     for _ in range(bench.sizes.tiny_files // _PORTION):
         load = bench.bring(bench.generated(_PORTION, rows_per_file=1))
         bench.say(f"{_PORTION:,} files of one row: {_PORTION / load.seconds:,.0f} files/s")
+    bench.wait_for_checks()
     bench.settle()
     after = first_thousand(bench)
     return Measured(

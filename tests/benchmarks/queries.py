@@ -45,6 +45,7 @@ def measure(bench: Bench) -> Measured:
     took: dict[str, list[float]] = {title: [] for title in _DASHBOARD}
     idle: list[float] = []
     connection = connect(bench.instance.settings.dsn("analyst"), autocommit=True)
+    bench.wait_for_checks()
     before = bench.last_file()
     with bench.feed(_RATE), connection.cursor() as cursor:
         bench.wait_for_files(before, round(_FEED_AHEAD_SECONDS * FILES_PER_SECOND), time.time())
