@@ -223,7 +223,7 @@ class Bench:
         connection.close()
 
     def wait_for_checks(self) -> None:
-        """Wait until the suite of the events has looked at all of them: of millions at once it takes a core for minutes.
+        """Wait until the suite of the events has looked at all of them: at millions it looks for minutes, with a core.
 
         The scheduled tasks run it, so that even a few are waited for until the next one.
         """
