@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -72,7 +72,7 @@ def run_suite(
     timeout_seconds = timeout_seconds or QUERY_TIMEOUTS[scope]
     if suite.window is None and scope == "window":
         scope = "full"
-    with _alone(write_dsn, suite):
+    with _alone(write_dsn, suite) if scope == "window" else nullcontext():
         start = time.perf_counter()
         outcome = SuiteOutcome(suite, run_id, scope, datetime.now(UTC), (), 0.0)
         try:
@@ -113,7 +113,7 @@ def catch_up(run: Callable[[], SuiteOutcome]) -> Iterator[SuiteOutcome]:
 
 @contextmanager
 def _alone(write_dsn: str, suite: Suite) -> Iterator[None]:
-    """Wait until nobody else runs the suite: whoever comes second need not look at what the first found good."""
+    """Wait until nobody else looks at what is new: whoever comes second need not look at what the first found good."""
     with closing(connect(write_dsn, autocommit=True)) as connection, connection.cursor() as cursor:
         cursor.execute(_SQL["lock_suite"], {"key": ADVISORY_LOCK, "suite": suite.name})
         yield

@@ -172,15 +172,19 @@ def test_what_is_bad_stays_in_sight_and_costs_the_same_whatever_comes(database: 
     assert [seen(one) for one in catch_up(lambda: run(database, tmp_path))] == ["20", "20", "10"]
 
 
+def begin_to_look(connection: Any) -> None:
+    """As a run of the suite ``tried`` does that looks at what is new."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, hashtext('tried'))", (ADVISORY_LOCK,))
+
+
 @pytest.mark.usefixtures("few_rows_at_once")
 def test_of_two_at_a_time_the_second_does_not_look_again(database: Settings, tmp_path: Path) -> None:
     write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
     load(database, timedelta(minutes=30))
-    lock = "SELECT pg_advisory_lock(%s, hashtext('tried'))"
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with ThreadPoolExecutor() as pool, closing(connect(database.dsn("ops"), autocommit=True)) as somebody:
-        with somebody.cursor() as cursor:
-            cursor.execute(lock, (ADVISORY_LOCK,))
+        begin_to_look(somebody)
         runs = [pool.submit(run, database, tmp_path) for _ in range(2)]
         wait_until(lambda: query(database, waiting) == [(2,)], seconds=30, what="both to wait")
         somebody.close()
@@ -204,8 +208,9 @@ def test_a_sweep_looks_at_everything(database: Settings, tmp_path: Path) -> None
     write(tmp_path, WINDOWED.replace("SEVERITY", "critical"))
     for hours in (1, 50):
         load(database, timedelta(hours=hours))
-    outcome = run(database, tmp_path, "full")
-    assert seen(outcome) == "20"
+    with closing(connect(database.dsn("ops"), autocommit=True)) as somebody:
+        begin_to_look(somebody)
+        assert seen(run(database, tmp_path, "full")) == "20", "and waits for nobody"
     assert query(database, "SELECT scope, window_from, window_to IS NULL FROM shop.quality_runs") == [
         ("full", None, False)
     ]
