@@ -24,9 +24,7 @@ _REACH: dict[tuple[int, str], float] = {
     (10_000, "max"): 2.0,
     (100_000, "p99"): 3.0,
 }
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-# Three files make the tail of a quick run.
-_UNGUARDED = ("p99", "max")
+_QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 _MICRO_BATCH_RATE = 10_000
 
 _FILES = """
@@ -138,7 +136,8 @@ def _at(bench: Bench, rate: int, seconds: float) -> Measured:
             reference,
             [min(copies)],
             Reach("value", at_most=_REACH[rate, name]) if (rate, name) in _REACH else None,
-            is_guarded=name not in _UNGUARDED,
+            # A few files make the tail of a quick run, and a task of Airflow that falls into it or does not.
+            is_guarded=name == "p50",
         )
         for name, value in quantiles.items()
     ]
