@@ -1,52 +1,64 @@
 # Shopstream. `make help` lists the targets.
 #
-# Settings come from the environment: SHOPSTREAM_HOME (state, default .shopstream/), SHOPSTREAM_PORT (default 8080; the
-# other ports follow it), and those of include/settings.py.
+# Settings come from the environment: SHOPSTREAM_HOME (state directory, default .shopstream/), SHOPSTREAM_PORT (default
+# 8080; the other ports follow it), and the others in include/settings.py.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
+# Unit tests wait more than they compute, so run two per core.
+JOBS ?= $(shell expr 2 \* $$(nproc))
+TEST_PARTS := tests/system tests/postgres tests/deploy/quick tests/deploy/kubernetes tests/spark tests/dags tests/cockpit tests/e2e
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load reconcile generate check check-suites lint test test-cluster soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test objectives user screenshots break
+.PHONY: help install up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: ## Make .venv from the locked requirements (the others do it when it is needed).
-	@$(PYTHON) -m include.platform.install
+install: ## Create .venv from the locked requirements (other targets do this when needed).
+	@$(PYTHON) -m include.platform.installation.install
+
+# Targets that stop, show or delete never install: they must work while the platform runs, and without a network.
+$(VENV)/bin/python:
+	@echo "Nothing is installed here, so nothing runs: make up installs and starts it" >&2; exit 1
 
 up: install ## Start everything and follow the first events to a validated view.
 	@$(PLATFORM) up
 
-down: install ## Drain the stream and stop everything.
+down: $(VENV)/bin/python ## Drain the stream and stop everything.
 	@$(PLATFORM) down
 
-status: install ## Show processes, stream, views, suites, alerts and disk; JSON=1 for a program.
+status: $(VENV)/bin/python ## Show processes, stream, views, suites, alerts and disk; JSON=1 prints JSON.
 	@$(PLATFORM) status $(if $(JSON),--json)
 
-logs: install ## Follow the logs; NAME=scheduler for one of them.
+logs: $(VENV)/bin/python ## Follow all logs; NAME=scheduler follows one.
 	@$(PLATFORM) logs $(NAME)
 
-psql: install ## Open psql; ROLE=analyst for another role than owner.
+psql: $(VENV)/bin/python ## Open psql as the role owner; ROLE=analyst for another role.
 	@$(PLATFORM) psql $(if $(ROLE),--role $(ROLE))
 
-dsn: install ## Print the libpq connection string (make -s dsn); ROLE=analyst for another role.
+dsn: $(VENV)/bin/python ## Print the libpq connection string (make -s dsn); ROLE=analyst for another role.
 	@$(PLATFORM) dsn $(if $(ROLE),--role $(ROLE))
 
 export: install ## Write a table or view as CSV that is safe in a spreadsheet: TABLE=mart_daily_kpis; ROLE=owner.
 	@test -n "$(TABLE)" || { echo "Name the table: make export TABLE=mart_daily_kpis > file.csv" >&2; exit 2; }
 	@$(PLATFORM) export "$(TABLE)" $(if $(ROLE),--role $(ROLE))
 
-user: install ## Make a user of the UI and the API: NAME=anna; ROLE=Viewer looks, Op acts, Admin may all.
+user: install ## Create a user of the UI and the API: NAME=anna; ROLE=Viewer reads, Op also acts, Admin may do everything.
 	@test -n "$(NAME)" || { echo "Name the user: make user NAME=anna ROLE=Viewer" >&2; exit 2; }
 	@$(PLATFORM) user "$(NAME)" $(if $(ROLE),--role $(ROLE))
 
-load: install ## Load your own files and show their balance: FILES='a.csv b.csv.gz'.
-	@test -n "$(FILES)" || { echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2; }
+load: install ## Load your own files and show their balance: FILES='a.csv "b c.csv"'.
+	@$(if $(strip $(FILES)),,echo "Name the files: make load FILES='a.csv b.csv.gz'" >&2; exit 2)
 	@$(PLATFORM) load $(FILES)
+
+retract: install ## Retract a delivery after a dry run: FILE='bad-*.csv', FILE_ID=, BATCH=, SINCE= UNTIL=; REASON=; CONFIRM=yes.
+	@$(PLATFORM) retract $(if $(FILE),--file '$(FILE)') $(if $(FILE_ID),--file-id '$(FILE_ID)') \
+		$(if $(BATCH),--batch '$(BATCH)') $(if $(SINCE),--since '$(SINCE)') $(if $(UNTIL),--until '$(UNTIL)') \
+		$(if $(REASON),--reason '$(REASON)') $(if $(filter yes,$(CONFIRM)),--yes)
 
 reconcile: install ## Compare the generator's manifests with Postgres, to the row and the cent.
 	@$(RUN) include.reconcile
@@ -58,37 +70,51 @@ check: install ## Run the expectation suites now; SUITE=events or TABLE=shop.eve
 	@$(RUN) include.quality check $(foreach one,$(SUITE),--suite $(one)) $(if $(TABLE),--table $(TABLE)) \
 		$(if $(FULL),--full)
 
-check-suites: install ## Validate the files of expectations/ offline.
+check-suites: install ## Validate the files in expectations/ offline.
 	@$(RUN) include.quality validate
 
-alert-test: install ## Send a test alert through every channel and print what each said.
+alert-test: install ## Send a test alert through every channel and print each reply.
 	@$(PLATFORM) alert-test
 
-objectives: install ## Show how well each service level objective is kept, and the newest misses.
+maintenance: install ## Announce planned work, during which no alerts are sent: MINUTES=60 REASON="..." AT=2026-05-01T22:00+02:00; END=1 ends it.
+	@$(RUN) include.alerts $(if $(END),--end,$(if $(MINUTES),--minutes $(MINUTES)) $(if $(REASON),--reason "$(REASON)") $(if $(AT),--at $(AT)))
+
+objectives: install ## Show the attainment of each service level objective and the newest misses.
 	@$(RUN) include.objectives
 
-break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair takes it back.
-	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.breaks --help lists them" >&2; exit 2; }
-	@$(RUN) tests.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
+break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair undoes it.
+	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.programs.breaks --help lists them" >&2; exit 2; }
+	@$(RUN) tests.programs.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
 
-clean: install ## Delete all data of the instance, after asking (CONFIRM=yes does not ask).
+clean: $(VENV)/bin/python ## Delete all data of the instance, after asking (CONFIRM=yes skips the question).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)
+
+hooks: install ## Check style, types and suites at each commit (pre-commit).
+	@$(VENV)/bin/pre-commit install
 
 lint: install ## Check style, formatting and types.
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
-test: lint ## Lint, then all tests, the quick ones first (includes the whole platform and a browser).
+# The quick parts come first. Parts on real components run one test at a time, because each starts its own servers.
+test: test-tools $(if $(T),install,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
+ifdef T
+	@$(RUN) pytest $(T) $(ARGS)
+else
+	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
+	@failed=; for part in $(TEST_PARTS); do $(RUN) pytest $$part $(ARGS) || failed="$$failed $$part"; done; \
+		test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+endif
+
+test-tools: ## Check for the programs that the tests need; as root on Debian and Ubuntu, install them.
+	@$(PYTHON) tests/prerequisites.py
+	@$(MAKE) --no-print-directory install
 	@$(RUN) tests.support.browser
 	@$(RUN) tests.support.deploy_tools
-	@$(RUN) pytest tests/unit
-	@$(RUN) pytest tests/postgres
-	@$(RUN) pytest tests/deploy/quick tests/deploy/kubernetes
-	@$(RUN) pytest tests/spark
-	@$(RUN) pytest tests/dags
-	@$(RUN) pytest tests/cockpit
-	@$(RUN) pytest tests/e2e
+
+test-quick: lint ## Run lint, type checks and unit tests, without JVM, browser or database, in less than a minute.
+	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
 
 test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 to 20 minutes); WRITE_DOCS=1 writes docs/cluster.md.
 	@$(RUN) pytest tests/cluster $(ARGS)
@@ -97,49 +123,52 @@ test-deploy: install ## Run the services of docker/compose.yaml on this machine,
 	@$(RUN) tests.support.deploy_tools
 	@$(RUN) pytest tests/deploy
 
-soak: install ## Feed the stream what is too large for make test; ARGS='--help' lists the cases and their sizes.
-	@$(RUN) tests.soak $(ARGS)
+test-stops: install ## Stop the stream's query 200 times under load (10 minutes); STOPS= sets another number.
+	@STOPS=$(or $(STOPS),200) $(RUN) pytest tests/spark/test_stops.py
 
-chaos: install ## Break a real instance for 30 minutes, see what is lost or doubled; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
-	@$(RUN) tests.chaos --report docs/reliability.md --minutes $(or $(MINUTES),30) --rate $(or $(RATE),2000) \
+soak: install ## Feed the stream inputs that are too large for make test; ARGS='--help' lists the cases and their sizes.
+	@$(RUN) tests.programs.soak $(ARGS)
+
+chaos: install ## Inject faults into a real instance for 30 minutes, check for lost or doubled rows; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
+	@$(RUN) tests.programs.chaos --report docs/reliability.md --minutes $(or $(MINUTES),30) --rate $(or $(RATE),2000) \
 		--faults $(or $(FAULTS),60) --seed $(or $(SEED),1) --only "$(ONLY)"
 
-bench: install ## Measure everything beside its references (hours) and write docs/performance.md; ONLY=latency,start for a part.
+bench: install ## Measure everything against its references (hours) and write docs/performance.md; ONLY=latency,start runs a part.
 	@test -x $(VENV)/peers/bin/python || { $(PYTHON) -m venv $(VENV)/peers \
-		&& $(VENV)/peers/bin/pip install --quiet -r tests/benchmarks/peers/requirements.txt; } || rm -rf $(VENV)/peers
-	@$(RUN) tests.benchmarks $(if $(ONLY),--only $(ONLY))
+		&& $(VENV)/peers/bin/pip install --quiet -r tests/programs/benchmarks/peers/requirements.txt; } || rm -rf $(VENV)/peers
+	@$(RUN) tests.programs.benchmarks $(if $(ONLY),--only $(ONLY))
 
-bench-quick: install ## Measure a part in four minutes and compare with what is committed; SAVE=1 makes it the committed one.
-	@$(RUN) tests.benchmarks --quick $(if $(SAVE),--save)
+bench-quick: install ## Measure a part in four minutes and compare with the committed results; SAVE=1 replaces those.
+	@$(RUN) tests.programs.benchmarks --quick $(if $(SAVE),--save)
 
-docs: install ## Render the generated parts of the docs: data dictionary, settings, DAGs, objectives, metrics, keys of Spark.
+docs: install ## Render the generated docs: data dictionary, settings, DAGs, objectives, metrics, keys of the Spark connection.
 	@$(RUN) include.contract.dictionary
 	@$(RUN) include.settings_page
 	@$(RUN) include.airflow.dag_docs
 	@$(RUN) include.objectives.page
 	@$(RUN) include.metrics.page
-	@$(RUN) include.airflow.spark_page
+	@$(RUN) include.airflow.spark.reference
 
-screenshots: install ## Take the pictures of docs/cockpit.md from the running platform.
-	@$(RUN) tests.screenshots
+screenshots: install ## Take the screenshots of docs/cockpit.md from the running platform.
+	@$(RUN) tests.programs.screenshots
 
 lock: install ## Compile requirements.txt from pyproject.toml.
 	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
 		--no-emit-index-url --no-emit-find-links -o requirements.txt --quiet
 
-docker-secrets: ## Make what is missing of the containers' passwords, keys and docker/.env.
+docker-secrets: ## Create the containers' passwords and keys and docker/.env, as far as they are missing.
 	@docker/secrets.sh
 
-docker-up: docker-secrets ## Build the images and start the platform in containers; SCALE='spark-worker=3' for more of one.
+docker-up: docker-secrets ## Build the images and start the platform in containers; SCALE='spark-worker=3' scales a service.
 	@$(COMPOSE) up --build --detach --wait $(foreach one,$(SCALE),--scale $(one))
 	@echo "Airflow: user admin, password in docker/secrets/admin-password; the addresses: $(COMPOSE) ps"
 
 docker-down: ## Stop the containers; volumes and secrets stay.
 	@$(COMPOSE) down
 
-docker-logs: ## Follow the logs of the containers; NAME=scheduler for one of them.
+docker-logs: ## Follow the logs of all containers; NAME=scheduler follows one.
 	@$(COMPOSE) logs --follow --tail 100 $(NAME)
 
-docker-lock: install ## Compile what the images need beside requirements.txt, for Celery.
+docker-lock: install ## Compile the images' additional requirements, for Celery.
 	@$(VENV)/bin/uv pip compile docker/app/celery.in -c requirements.txt --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-config --no-emit-index-url --no-emit-find-links -o docker/app/celery.txt --quiet

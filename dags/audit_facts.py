@@ -1,13 +1,14 @@
-"""Prove that the numbers that are kept up to date are those that would be worked out anew.
+"""Verify every night that the incrementally updated aggregates equal a full recomputation from the events.
 
-**What it does.** The views read facts (`shop.fact_*`) to which only new events are added. `audit` works them out from
-all events that retention keeps, in one snapshot, and compares row by row; then the sums with what they sum up.
+**What it does.** The views read aggregates (`shop.fact_*`), to which each refresh adds only the new events. `audit`
+recomputes them in one snapshot from all events within retention and compares them row by row. It then compares the
+sums with the rows that they sum up.
 
-**When.** Every night at 03:17 UTC. It reads every event once for each of six facts.
+**When.** Every night at 03:17 UTC. It reads every event once for each of the six aggregates.
 
-**When it fails.** The log names the facts that differ and by how many rows. The events are right, the facts are not. To
-make them anew, run as the owner (`make psql`): truncate the tables `shop.fact_*`, set `shop.facts_progress` to batch 0,
-and trigger `refresh_views`; report what was found, since it should not happen.
+**When it fails.** The log names the aggregates that differ, and the number of differing rows. The events are correct,
+the aggregates are not. To rebuild them, run as the owner (`make psql`): truncate the tables `shop.fact_*`, set
+`shop.facts_progress` to batch 0, and trigger `refresh_views`. Report the finding as a bug, since it should not happen.
 """
 
 from datetime import timedelta
@@ -16,6 +17,7 @@ from airflow.sdk import dag, task
 
 from include.airflow.defaults import defaults
 from include.airflow.tasks.views import audit
+from include.platform.services.pools import HEAVY
 
 DEADLINE = timedelta(hours=1)
 STATEMENT_TIMEOUT = timedelta(minutes=20)
@@ -29,10 +31,11 @@ STATEMENT_TIMEOUT = timedelta(minutes=20)
         deadline=DEADLINE,
         dagrun_timeout=timedelta(hours=3),
         task_timeout=timedelta(hours=2),
+        pool=HEAVY,
     ),
 )
 def audit_facts() -> None:
-    """One task."""
+    """Define one task."""
     task(audit)(timeout_seconds=STATEMENT_TIMEOUT.total_seconds())
 
 

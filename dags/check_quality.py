@@ -1,18 +1,18 @@
-"""Check that the numbers can be trusted: every suite of `expectations/` against what was loaded lately.
+"""Run every suite of `expectations/` against the recently loaded data.
 
-**What it does.** `check_suites` runs one suite after the other and leaves a verdict of each in `shop.quality_runs` and
-each result in `shop.quality_results`, then the Data Docs. A suite with a window looks at what was loaded since its last
-good check; with the param `scope` `full`, all suites look at all rows, as `sweep_quality` does every night. It reads as
-a role that can only read, with a time limit on each query; between suites a stream that is behind goes first, for a
-minute at most. A check that fails has one alert for as long as it does.
+**What it does.** `check_suites` runs the suites one after the other. It stores the verdict of each suite in
+`shop.quality_runs` and each result in `shop.quality_results`, then writes the Data Docs. A suite with a window checks
+the rows loaded since its last good check. With the param `scope` set to `full`, all suites check all rows, as
+`sweep_quality` does every night. The checks use a read-only role and a time limit for each query. Between suites they
+yield to a stream that is behind, for one minute at most. A failed check has one alert for as long as it fails.
 
-**When.** Every ten minutes. `refresh_views` makes the checks that hold back the views by itself, before each refresh.
+**When.** Every ten minutes. The checks that can hold back the views also run in `refresh_views`, before each refresh.
 
-**When it fails.** The task fails after all suites have run, with the list of critical failures: check, columns, what
-was found and what was expected. The stream goes on, and the data stays as it is. A suite with a mistake in it fails
-with file, line and a suggestion, and keeps no other from being checked: try it with `make check-suites`. How to edit
-a suite is written in `expectations/README.md`, what to do about a finding in `docs/quality.md`. There is no second try
-for a failed expectation; clear the task to look again.
+**When it fails.** The task fails after all suites have run, and lists the critical failures: check, columns, what was
+found and what was expected. The stream continues, and the data is not changed. An invalid suite fails with file, line
+and a suggestion, and the other suites still run; try it with `make check-suites`. `expectations/README.md` explains how
+to edit a suite, and `docs/quality.md` what to do about a finding. A failed expectation is not retried; clear the task
+to check again.
 """
 
 from datetime import timedelta
@@ -27,7 +27,7 @@ DEADLINE = timedelta(minutes=10)
 
 @dag(
     doc_md=__doc__,
-    params={"scope": Param("window", enum=["window", "full"], description="What is new, or all rows.")},
+    params={"scope": Param("window", enum=["window", "full"], description="Only new rows, or all rows.")},
     **defaults(
         schedule="4-59/10 * * * *",
         tags=["quality"],
@@ -37,7 +37,7 @@ DEADLINE = timedelta(minutes=10)
     ),
 )
 def check_quality() -> None:
-    """One task: a process for each suite would spend more time on imports than on checks."""
+    """Define one task, since a process for each suite would spend more time on imports than on checks."""
     task(check_suites)()
 
 

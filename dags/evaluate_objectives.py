@@ -1,20 +1,21 @@
-"""Hold what is promised against what is measured, each minute: the service level objectives.
+"""Measure the service level objectives every minute, record misses and alert about those that last.
 
-**What it does.** `evaluate` judges each objective of `include/objectives/catalog.py` for the minute that has just
+**What it does.** `evaluate` measures each objective of `include/objectives/catalog.py` for the minute that has just
 ended: freshness, backlog, share of rejects, age of the views, availability of the stream, age of the suites' verdicts.
-Each judged minute is a row of `shop.objective_minutes`, each stretch of missed ones a row of `shop.objective_misses`:
-when, how long, how bad, and why as far as the database can tell. `shop.objective_months` has the attainment by month.
-A miss that lasts raises an alert, which ends with it. `docs/objectives.md` lists the objectives with their reasons.
+Each evaluated minute is a row of `shop.objective_minutes`. Each stretch of missed minutes is a row of
+`shop.objective_misses`, with its time, its length, its worst value, and its cause if the database shows one.
+`shop.objective_months` has the attainment by month. A miss that lasts raises an alert, which ends with the miss.
+`docs/objectives.md` lists the objectives and the reasons for them.
 
-**When.** Every minute. A run that is late judges the minutes before it, too, as far as that can be done honestly: those
-in which the stream committed something. A minute in which nobody looked and nothing happened is left out, as are the
-three minutes after the stream was started and the time in which it is wished to stop.
+**When.** Every minute. A late run also evaluates every minute before it, because an outage of PostgreSQL, Airflow or
+the machine counts against the objectives. Planned work does not count (a pause of the stream, `make down`, a window
+announced with `make maintenance`), nor do the three minutes after it.
 
-**When it fails.** A missed objective does not fail it: the miss is data. It fails when the database cannot be asked;
-the next run makes up for it.
+**When it fails.** A missed objective does not fail the task, because a miss is data. The task fails when the database
+is unavailable; the next run evaluates the missing minutes.
 
-**When an objective is missed.** The alert names the cause and what to do; `make objectives` shows all of them. Each
-minute keeps the bound of its time, so that a changed bound does not change the past.
+**When an objective is missed.** The alert names the cause and the remedy; `make objectives` shows all objectives. Each
+minute keeps the bound that was in force, so changing a bound does not change the past.
 """
 
 from datetime import timedelta
@@ -25,7 +26,7 @@ from include.airflow.defaults import defaults
 from include.airflow.tasks.objectives import evaluate_objectives as evaluate
 
 DEADLINE = timedelta(minutes=3)
-# Before the tasks of other DAGs, when these take all the slots.
+# Runs before the tasks of other DAGs when all slots are taken.
 PRIORITY = 90
 
 
@@ -42,7 +43,7 @@ PRIORITY = 90
     ),
 )
 def evaluate_objectives() -> None:
-    """One task, one process: all of it is a few queries."""
+    """Define one task, since the evaluation is only a few queries."""
     task(evaluate)()
 
 

@@ -1,23 +1,25 @@
-"""Feed the stream: a made-up shop's traffic, as CSV files in the landing folder.
+"""Deliver the generated traffic of a fictitious shop to the stream, as CSV files in the landing folder.
 
-**What it does.** `generate` delivers files at a steady rate, each complete when it appears, and beside each a
-manifest of the truth about it, with which `make reconcile` compares what Postgres holds. `stream_is_ready` is its
-gate: it opens while the stream is alive, its backlog is under `SHOPSTREAM_MAX_BACKLOG_FILES` and the disk has
-`SHOPSTREAM_MIN_FREE_GIB` of room, and its log says what it waits for. Waiting costs no worker slot.
+**What it does.** `generate` delivers files at a steady rate; each file is complete when it appears. For each file it
+writes a manifest with the true content, which `make reconcile` compares with what Postgres holds. The sensor
+`stream_is_ready` is the gate: it opens while the stream is alive, its backlog is below `SHOPSTREAM_MAX_BACKLOG_FILES`
+and the disk has `SHOPSTREAM_MIN_FREE_GIB` of free space. Its log says what it waits for. Waiting takes no worker slot.
 
-**When.** Every five minutes, for five minutes. Pause this DAG to silence the feed.
+**When.** Every five minutes, for five minutes. Two `generate` tasks can run at a time (pool `feed`), so a run that you
+trigger starts immediately, next to the scheduled one; a third run waits. Pause this DAG to stop the feed.
 
-**Deadline.** 45 minutes: the longest wait of the gate, and a run of the usual length. A run that you trigger for longer
-is listed as late, and told of once.
+**Deadline.** 45 minutes, which is the longest wait of the gate plus a run of the usual length. A longer run that you
+trigger is listed as late and raises one alert.
 
-**Params.** All in the trigger form: rate, length, rows a file, seed, and the shares of bad rows, duplicates and late
-rows. An empty rate means `SHOPSTREAM_FEED_EVENTS_PER_SECOND`. The seed makes the shop, its customers and products:
-with the same one, customers of earlier runs come back. To fill the stream at its highest speed, use `python -m
-include.generator` instead, which need not keep to the clock.
+**Params.** All are in the trigger form: rate, length, rows per file, seed, and the shares of bad rows, duplicates and
+late rows. An empty rate means `SHOPSTREAM_FEED_EVENTS_PER_SECOND`. The seed determines the shop with its customers and
+products; runs with the same seed share their customers. To load the stream at its highest speed, use `python -m
+include.generator`, which does not have to keep to the clock.
 
-**When it fails.** A gate that stays shut for half an hour fails with what it waited for: mend the stream (its DAG is
-`stream_events`) or make room. A failed `generate` is safe to try again: the new try has a start of its own, and so
-new event ids and file names; files that the failed one had finished are valid and stay.
+**When it fails.** A gate that stays closed for half an hour fails and says what it waited for. If it waited only
+because the stream is paused on purpose, the run is skipped instead. Repair the stream (DAG `stream_events`) or free
+disk space. It is safe to retry a failed `generate`: the new try has its own start time and therefore new event ids and
+file names. Files that the failed try had finished are valid and stay.
 """
 
 from datetime import timedelta
@@ -28,6 +30,7 @@ from airflow.sdk import Param, dag, task
 from include.airflow.defaults import defaults
 from include.airflow.sensors import StreamReadySensor
 from include.airflow.tasks.feed import generate
+from include.platform.services.pools import FEED
 
 DEADLINE = timedelta(minutes=45)
 GATE_TIMEOUT = timedelta(minutes=30)
@@ -57,9 +60,9 @@ SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 0.3}
             type=["null", "integer"],
             minimum=1,
             maximum=1_000_000,
-            description="Rows of each file; the last may be shorter. Empty: a file a second.",
+            description="Rows per file; the last file may be shorter. Empty: one file per second.",
         ),
-        "seed": Param(1, type="integer", minimum=0, description="Makes the shop: its customers and products."),
+        "seed": Param(1, type="integer", minimum=0, description="Determines the shop: its customers and products."),
         "bad_share": Param(0.01, **SHARE, description="Share of rows that break a rule on purpose, 0 to 0.3."),
         "duplicate_share": Param(0.005, **SHARE, description="Share of rows that repeat an earlier event, 0 to 0.3."),
         "late_share": Param(0.005, **SHARE, description="Share of rows that arrive late, 0 to 0.3."),
@@ -75,8 +78,8 @@ SHARE: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 0.3}
     ),
 )
 def generate_events() -> None:
-    """Wait until the stream can take files, then deliver some."""
-    StreamReadySensor(task_id="stream_is_ready", timeout=GATE_TIMEOUT) >> task(generate)()
+    """Wait until the stream can take files, then deliver files."""
+    StreamReadySensor(task_id="stream_is_ready", timeout=GATE_TIMEOUT) >> task(pool=FEED)(generate)()
 
 
 generate_events()

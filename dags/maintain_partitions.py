@@ -1,18 +1,19 @@
-"""Keep the disk bounded: partitions of events made ahead, and everything past retention removed.
+"""Create partitions in advance and remove everything past retention, so that disk usage stays bounded.
 
-**What it does.** `maintain_partitions` makes the day partitions of the next `SHOPSTREAM_PARTITIONS_AHEAD_DAYS` days,
-drops those past `SHOPSTREAM_RETENTION_DAYS`, and deletes rejects, conflicts, results, alerts and the minutes of the
-objectives of that age; what was dropped is on record in `shop.retired_partitions`. The ledger and the rollups go after
-`SHOPSTREAM_LEDGER_DAYS`, with their sums kept in `shop.retired_ledger`. `prune_files` removes loaded files from the
-archive after `SHOPSTREAM_ARCHIVE_HOURS`; manifests, quarantined files and logs of tasks and drivers after the
-retention. An archived file of which not all was read, because its sender went on writing, goes to the quarantine
-instead, with an alert.
+**What it does.** `maintain_partitions` creates the day partitions of the next `SHOPSTREAM_PARTITIONS_AHEAD_DAYS` days
+and drops those past `SHOPSTREAM_RETENTION_DAYS`. It also deletes rejects, conflicts, check results, alerts and minutes
+of the objectives of that age. Dropped partitions are recorded in `shop.retired_partitions`, and their days in
+`shop.retired_days`; the stream accepts no more events of these days, because their event ids are no longer known. The
+ledger and the rollups are deleted after `SHOPSTREAM_LEDGER_DAYS`; their sums are kept in `shop.retired_ledger`.
+`prune_files` removes loaded files from the archive after `SHOPSTREAM_ARCHIVE_HOURS`, and manifests, quarantined files
+and logs of tasks and drivers after the retention. If an archived file was not read to its end, because the sender was
+still writing to it, the task moves it to quarantine instead and raises an alert.
 
-**When.** Every hour, so that a laptop that sleeps at night misses nothing. Both tasks are safe to repeat at any
-time.
+**When.** Every hour, so a laptop that sleeps at night misses nothing. Both tasks are safe to repeat at any time.
 
-**When it fails.** The stream goes on: it makes a missing partition itself. A partition that readers did not let go
-is left for the next run and named in the log. If the disk fills, lower the retention and clear the task.
+**When it fails.** The stream continues, since it creates missing partitions itself. A partition that cannot be dropped
+because readers hold locks on it is left for the next run and named in the log. If the disk fills up, lower the
+retention and clear the task.
 """
 
 from datetime import timedelta
@@ -37,7 +38,7 @@ DEADLINE = timedelta(minutes=30)
     ),
 )
 def maintain_partitions() -> None:
-    """Tables and files do not depend on each other."""
+    """Define two independent tasks, one for tables and one for files."""
     task(maintenance.maintain_partitions)()
     task(maintenance.prune_files)()
 

@@ -1,40 +1,58 @@
-"""Bring the materialized views up to date, so that analysts read numbers a few minutes old at most.
+"""Refresh, check and publish the materialized views, so that analysts read figures at most a few minutes old.
 
-**What it does.** `advance` adds the events that are new to the facts (`shop.fact_*`: sessions, customers, orders,
-products), so that a refresh costs what came since the last one, not what is stored; while the stream is behind, it goes
-first, for up to five minutes (and for one more in the next task). `build_and_audit` checks what was loaded since the
-last good check (the suites with `holds_publication`), then builds each view aside and checks that candidate with the
-suites of the view. Then one task a view publishes what passed, one after the other: on a laptop two
-at once would take the cores from the stream. Readers are not kept waiting (`REFRESH … CONCURRENTLY`), and never see a
-row that was not checked. Each refresh leaves its time and row count in `shop.refreshes`. `check_freshness` then fails
-if what people read of any view is out of date, and says which and by how much.
+**What it does.**
+
+- `advance` adds the new events to the aggregates (`shop.fact_*`: sessions, customers, orders, products). The cost of a
+  refresh therefore depends on what arrived since the last one, not on what is stored. If the stream is behind, the task
+  yields to it for up to five minutes, and the next task for up to one more.
+- `build_and_audit` builds a candidate of each view. It then checks the rows loaded since the last good check (the
+  suites with `holds_publication`), and after that each candidate with the suites of its view. Every published row has
+  therefore been checked, because an event that arrives in between is in no candidate.
+- `publish` runs once per view and publishes the candidates that passed, one after the other, because two at a time
+  would take the cores from the stream on a laptop. Readers are not blocked (`REFRESH … CONCURRENTLY`). Each refresh
+  records its time and row count in `shop.refreshes`. Each publication is an event of the view's asset (*Assets* in the
+  UI), on which you can schedule your own DAG.
+- `check_freshness` fails if the published rows of any view are out of date, and names the views and their age.
 
 **When.** Every five minutes.
 
-**When it fails.** The rows that people read are as they were. `build_and_audit` fails when a critical check of the new
-events does, or when so much is new that not all of it could be checked in four minutes: nothing is published. `publish`
-fails for a view whose own critical checks do, and names them; the other views are published. The check has an alert;
-`docs/quality.md` says how to find out what is wrong, and how to publish all the same. The next run looks again. A view
-that could not be built, or takes longer than the limit of its task, fails in `publish` with PostgreSQL's error.
+**Params.** `views`: the views to refresh; all views when empty.
+
+**When it fails.** Readers keep the previous rows. `build_and_audit` fails, and nothing is published, when a critical
+check of the new events fails, when there are more new rows than can be checked in four minutes, or when a suite that
+must pass is missing or invalid. `publish` fails for a view whose own critical checks failed, and names them; the other
+views are published. The failed check has an alert. `docs/quality.md` says how to find the reason, and how to publish
+despite the failure: with the button on the cockpit's page *Quality*, or the DAG `publish_held_views`. The next run
+checks again. If a view could not be built, or took longer than the time limit of its task, `publish` fails with
+PostgreSQL's error. `watcher` fails whenever another task failed, so that the run counts as failed; it has no alert of
+its own.
 """
 
 from datetime import timedelta
 
-from airflow.sdk import TriggerRule, dag, task
+from airflow.sdk import Param, TriggerRule, dag, task
 
 from include.airflow.defaults import defaults
-from include.airflow.tasks.views import advance, build_and_audit, check_freshness, list_views, publish
+from include.airflow.tasks.views import PUBLISHED, advance, build_and_audit, check_freshness, list_views, publish, watch
 
 DEADLINE = timedelta(minutes=10)
-# PostgreSQL gives up a minute before Airflow does, so that the failure is on record in shop.refreshes.
+# PostgreSQL gives up one minute before Airflow does, so that the failure is recorded in shop.refreshes.
 STATEMENT_TIMEOUT = timedelta(minutes=9)
 TASK_TIMEOUT = timedelta(minutes=10)
-# Two refreshes in a row may fail before it counts.
+# Allows for two failed refreshes in a row.
 MAX_AGE = timedelta(minutes=16)
 
 
 @dag(
     doc_md=__doc__,
+    params={
+        "views": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            description="Names of views, one per line; empty for all.",
+        )
+    },
     **defaults(
         schedule="2-59/5 * * * *",
         tags=["views"],
@@ -44,14 +62,21 @@ MAX_AGE = timedelta(minutes=16)
     ),
 )
 def refresh_views() -> None:
-    """Bring the facts up to date, build and check the views, publish each, then look at all of them."""
+    """Update the aggregates, build and check the views, publish each, then check the freshness of all."""
     limit = STATEMENT_TIMEOUT.total_seconds()
+    advanced = task(advance)(timeout_seconds=limit)
     audited = task(build_and_audit)(timeout_seconds=limit)
-    task(advance)(timeout_seconds=limit) >> audited
-    one_by_one = task(max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['view_name'] }}")
+    one_by_one = task(
+        max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['view_name'] }}", outlets=[PUBLISHED]
+    )
     views = task(list_views)()
     published = one_by_one(publish).partial(audited=audited, timeout_seconds=limit).expand(view_name=views)
-    published >> task(trigger_rule=TriggerRule.ALL_DONE)(check_freshness)(MAX_AGE.total_seconds())
+    fresh = task(trigger_rule=TriggerRule.ALL_DONE)(check_freshness)(MAX_AGE.total_seconds())
+    advanced >> audited
+    published >> fresh
+    # Airflow derives the state of a run from its last tasks only, and check_freshness runs even after a failure.
+    watcher = task(task_id="watcher", trigger_rule=TriggerRule.ONE_FAILED)(watch)()
+    [advanced, audited, views, published, fresh] >> watcher
 
 
 refresh_views()

@@ -1,61 +1,57 @@
-"""Keep the stream running: CSV files from the landing folder into PostgreSQL, within a second.
+"""Run the stream continuously: load CSV files from the landing folder into PostgreSQL, within a second.
 
-**What it does.** `run_stream` starts `jobs/stream_events.py` on the Spark cluster and watches it. The driver lives
-on the Spark side: a restart of Airflow does not touch it, the next try attaches to it again. When the driver ends,
-this DAG's next run starts another one; the log of the task says every ten seconds what the stream has done.
+**What it does.** `run_stream` starts `jobs/stream_events.py` on the Spark cluster and watches it. The driver runs on
+the cluster, so it survives a restart of Airflow, and the next try attaches to it again. When the driver ends, the next
+run of this DAG starts a new one. Every ten seconds, the log of the task says what the stream has done.
 
-**When.** Always (`@continuous`), one run at a time. `stream_is_wanted` waits, without a worker slot, while the
-stream is wished to drain or stop (`make down` wishes so), and lets the next driver start once it is wished to run
-(`make up`).
+**When.** Always (`@continuous`), one run at a time. `stream_is_wanted` waits, without a worker slot and without a time
+limit, while the desired state of the stream is drain or stop (`make down`, or *Pause* in the cockpit). It lets the next
+driver start as soon as the stream should run again (`make up`, *Resume*).
 
-**Deadline.** None, for a run has no end. What a deadline would promise, two objectives do each minute: *availability*,
-that a driver lives, and *freshness*, that events are in PostgreSQL within seconds (DAG `evaluate_objectives`).
+**Deadline.** None, since a run has no end. Two objectives take its place and are measured every minute (DAG
+`evaluate_objectives`): *availability*, that a driver is alive, and *freshness*, that events are in PostgreSQL within
+seconds.
 
-**Params.** `mode`: `continuous`, or `drain` to load what waits and then end.
+**Params.** None. To load the waiting files and then end, let the stream drain: *Drain* in the cockpit, or `make down`.
+Without a platform, `airflow dags test stream_events --conf '{"mode": "drain"}'` does the same.
 
-**When it fails.** A fault that the driver survives, such as Postgres away, it mends itself; a driver that dies is
-started again by its Spark worker, and this task goes on watching. A try fails when the driver is gone from the cluster,
-and when `watch_stream` has ended one that was stuck. Each failed try is a warning in `shop.alerts`, at most one an
-hour of the same kind, and is tried again five seconds later. The log of the try holds the error and the end of the
-driver's log; the buttons "Spark UI" and "Driver log" lead further. Nothing is lost or doubled by any restart: only the
-holder of the newest writer epoch in `shop.writer` can commit, so it is always safe to clear the task, to fail the run
-or to kill the driver.
+**When it fails.** The driver recovers by itself from faults that it survives, such as an outage of Postgres. If the
+driver dies, its Spark worker restarts it, and this task continues to watch it. A try fails when the driver no longer
+exists on the cluster, and when `watch_stream` has ended a stuck driver. Each failed try raises a warning in
+`shop.alerts`, at most one per hour of the same kind, and is retried after five seconds. The log of the try has the
+error and the end of the driver's log; the buttons "Spark UI" and "Driver log" lead to more. No restart loses or
+duplicates anything, because only the holder of the newest writer epoch in `shop.writer` can commit. It is therefore
+always safe to clear the task, to fail the run or to kill the driver.
 
-- *"the Spark master cannot be reached"*: start Spark (`make up`); the tries go on meanwhile.
-- *The driver ends again and again*: read the reason in the log of any try; a file that cannot be read never stops
-  the stream, it goes to quarantine, so look for Postgres, the disk or the settings.
+- *"the Spark master cannot be reached"*: start Spark (`make up`); the retries continue in the meantime.
+- *The driver ends again and again*: read the reason in the log of any try. A file that cannot be read never stops the
+  stream, since it goes to quarantine; check Postgres, the disk and the settings.
 
 To stop the stream use `make down`, or pause this DAG and `watch_stream`, and mark this run as failed.
 """
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag
+from airflow.sdk import dag
 
+from include.airflow.alerting.notifier import ShopstreamNotifier
 from include.airflow.defaults import defaults
-from include.airflow.notifier import ShopstreamNotifier
-from include.airflow.operators import StreamSubmitOperator
 from include.airflow.sensors import StreamWantedSensor
+from include.airflow.spark.operators import StreamSubmitOperator
 
 JOB = "jobs/stream_events.py"
-# Nearly every event in the life of a cluster costs a try, and the stream is to survive all of them.
+# Nearly every incident on a cluster uses up a try, and the stream must survive all of them.
 RETRIES = 10_000
 RETRY_DELAY = timedelta(seconds=5)
-# Airflow forgets the driver's id after 30 days; a driver that is renewed every week is never forgotten.
+# Airflow deletes the stored id of the driver after 30 days, so the try, and the driver with it, is renewed every week.
 LONGEST_TRY = timedelta(days=7)
+# A stream may be paused for months, but the triggerer cannot handle timeouts longer than some decades.
+LONGEST_PAUSE = timedelta(days=3650)
 REPEAT_ALERT_SECONDS = 3600.0
 
 
 @dag(
     doc_md=__doc__,
-    params={
-        "mode": Param(
-            "continuous",
-            type="string",
-            enum=["continuous", "drain"],
-            description="continuous: run until stopped. drain: load what waits in the landing folder, then end.",
-        )
-    },
     **defaults(
         schedule="@continuous",
         tags=["stream", "spark"],
@@ -67,11 +63,13 @@ REPEAT_ALERT_SECONDS = 3600.0
     ),
 )
 def stream_events() -> None:
-    """Wait until the stream is wanted, then run it."""
-    StreamWantedSensor(task_id="stream_is_wanted") >> StreamSubmitOperator(
+    """Wait until the stream should run, then run it."""
+    StreamWantedSensor(
+        task_id="stream_is_wanted", timeout=LONGEST_PAUSE, execution_timeout=LONGEST_PAUSE
+    ) >> StreamSubmitOperator(
         task_id="run_stream",
         job=JOB,
-        application_args=["--mode", "{{ params.mode }}"],
+        application_args=["--mode", "{{ params.get('mode', 'continuous') }}"],
         name="shopstream-stream-events",
         on_retry_callback=ShopstreamNotifier(severity="warning", is_event=True, quiet_seconds=REPEAT_ALERT_SECONDS),
     )

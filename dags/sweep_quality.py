@@ -1,13 +1,13 @@
-"""Check every row that is kept, once a night: what the checks of new rows cannot see.
+"""Check all stored rows every night, to find what the checks of new rows cannot see.
 
-**What it does.** `check_suites`, the task of `check_quality`, with the scope `full`: every suite looks at all rows of
-its table, and the checks that are marked `when: nightly` are made. So a row that was changed or lost after it was
-found good is found again.
+**What it does.** It runs `check_suites`, the task of `check_quality`, with the scope `full`: every suite checks all
+rows of its table, including the checks marked `when: nightly`. This finds rows that were changed or lost after they had
+passed a check.
 
-**When.** Every night at 02:47 UTC. It reads every event some ten times, in one snapshot a suite.
+**When.** Every night at 02:47 UTC. It reads every event about ten times, in one snapshot per suite.
 
-**When it fails.** As in `check_quality`: the log lists what was found and what was expected. What fails here and not
-there concerns older rows: the sample in `shop.quality_results`, or in the Data Docs, says which.
+**When it fails.** As in `check_quality`, the log lists what was found and what was expected. A check that fails only
+here concerns older rows; the sample in `shop.quality_results`, or in the Data Docs, shows which.
 """
 
 from datetime import timedelta
@@ -16,23 +16,25 @@ from airflow.sdk import Param, dag, task
 
 from include.airflow.defaults import defaults
 from include.airflow.tasks.quality import check_suites
+from include.platform.services.pools import HEAVY
 
 DEADLINE = timedelta(hours=1)
 
 
 @dag(
     doc_md=__doc__,
-    params={"scope": Param("full", enum=["window", "full"], description="What is new, or all rows.")},
+    params={"scope": Param("full", enum=["window", "full"], description="Only new rows, or all rows.")},
     **defaults(
         schedule="47 2 * * *",
         tags=["quality"],
         deadline=DEADLINE,
         dagrun_timeout=timedelta(hours=2),
         task_timeout=timedelta(hours=1),
+        pool=HEAVY,
     ),
 )
 def sweep_quality() -> None:
-    """One task, as in check_quality."""
+    """Define one task, as in check_quality."""
     task(check_suites)()
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes what is missing in docker/secrets/ (random, mode 0600) and docker/.env. Run again it changes nothing that is
-# there. The containers run with the number of the user who owns the secrets; root gives them to a number of nobody.
+# Creates missing files in docker/secrets/ (random, mode 0600) and docker/.env; existing ones are never changed. The
+# containers run with the id of the user who owns the secrets. Run as root, this script gives them to an unused id.
 set -euo pipefail
 umask 077
 
@@ -8,7 +8,7 @@ readonly UNPRIVILEGED=10001
 readonly ROLES=(owner ingest ops quality analyst airflow)
 
 here=$(cd "$(dirname "$0")" && pwd)
-# Elsewhere only for tests.
+# Only tests pass other paths.
 directory=${1:-$here/secrets}
 environment=${2:-$here/.env}
 
@@ -18,7 +18,7 @@ else
     uid=$(id -u) gid=$(id -g)
 fi
 
-# Whole or not at all, and never over one that is there.
+# Write stdin to a secret atomically, unless the secret exists already.
 keep() {
     local path=$directory/$1
     cat >"$path.partial"
@@ -26,7 +26,7 @@ keep() {
         rm "$path.partial"
     else
         mv "$path.partial" "$path"
-        echo "made $path"
+        echo "created $path"
     fi
 }
 
@@ -34,7 +34,7 @@ random() {
     openssl rand -base64 "$1" | tr -d '\n=' | tr '+/' '-_'
 }
 
-# A line a role, all of one source: a role has one password, whoever knows it.
+# Print one line per role, extracted from the common pgpass: a role has the same password in every file.
 passfile() {
     local role
     for role; do
@@ -72,7 +72,7 @@ random 12 | keep pgadmin-password
 if [ ! -e "$environment" ]; then
     sed -e "s/^SHOPSTREAM_UID=.*/SHOPSTREAM_UID=$uid/" -e "s/^SHOPSTREAM_GID=.*/SHOPSTREAM_GID=$gid/" \
         "$here/.env.example" >"$environment"
-    echo "made $environment"
+    echo "created $environment"
 fi
 if [ "$(id -u)" = 0 ]; then
     # shellcheck disable=SC1090 # made above

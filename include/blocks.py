@@ -1,19 +1,19 @@
-"""Generated blocks within pages that are written by hand: what is between two markers."""
+"""Replace generated blocks, each between two markers, within hand-written pages."""
 
 from __future__ import annotations
 
 
 def replace_block(page: str, begin: str, end: str, block: str) -> str:
-    """The page with the block between the markers made anew.
+    """Return the page with the block between the markers replaced.
 
     Parameters
     ----------
     page:
         The text of the page.
     begin, end:
-        The markers, a line each, without the line end; each is in the page once.
+        The markers, each a whole line without its line end, and each once in the page.
     block:
-        What comes between them.
+        The new text between them.
 
     Raises
     ------

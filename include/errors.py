@@ -1,19 +1,19 @@
-"""The one family of errors that Shopstream raises on purpose.
+"""The errors that Shopstream raises on purpose, all of one family.
 
-Every message is built from three parts, because a person has to act on it: *what* happened, the *value* that caused it,
-and the *remedy*. Errors of libraries are kept as the cause (``raise ... from error``), never swallowed.
+Every message has three parts, because an operator has to act on it: *what* happened, the *value* that caused it, and
+the *remedy*. Errors of libraries are kept as the cause (``raise ... from error``), never swallowed.
 """
 
 from __future__ import annotations
 
 
 class ShopstreamError(Exception):
-    """Something went wrong that a person can mend.
+    """An error that an operator can fix.
 
     Parameters
     ----------
     what:
-        What happened, with the offending value in it.
+        What happened, including the offending value.
     remedy:
         What to do about it, as an instruction.
     """
@@ -25,7 +25,7 @@ class ShopstreamError(Exception):
 
 
 class SettingsError(ShopstreamError):
-    """One or more settings are wrong; the message lists every fault at once."""
+    """One or more settings are wrong; the message lists all faults."""
 
 
 class MigrationError(ShopstreamError):
@@ -37,7 +37,7 @@ class FencedError(ShopstreamError):
 
 
 class StalledError(ShopstreamError):
-    """The stream's process lives, but its micro-batch loop does not turn."""
+    """The driver process lives, but its micro-batch loop does not turn."""
 
 
 class BalanceError(ShopstreamError):
@@ -45,7 +45,7 @@ class BalanceError(ShopstreamError):
 
 
 class SuiteError(ShopstreamError):
-    """An expectation suite cannot be used as written; the message names file, line and remedy."""
+    """An expectation suite cannot be used as written; the message has the file, the line and the remedy."""
 
 
 class PlatformError(ShopstreamError):
@@ -61,4 +61,4 @@ class ExportError(ShopstreamError):
 
 
 class ChannelError(ShopstreamError):
-    """A message about an alert did not get through, or its connection cannot be used as it is written."""
+    """A notification could not be delivered, or its connection cannot be used as configured."""

@@ -1,7 +1,8 @@
-"""How the job and the programs of the platform write their logs: for people, or as JSON lines for programs.
+"""Configure the logs of the job and of the platform's programs: as text, or as JSON lines for programs.
 
-``SHOPSTREAM_LOG_FORMAT`` decides. In both forms a line carries the ids that the caller gives with it (``extra={"data":
-{...}}``) and those that hold for the whole process (:func:`bind`), so that a run, a batch or a file can be followed.
+``SHOPSTREAM_LOG_FORMAT`` selects the form. In both, a line carries the ids that the caller passes with it
+(``extra={"data": {...}}``) and those of the whole process (:func:`bind`), so that a run, a batch or a file can be
+traced.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ _bound: dict[str, Any] = {}
 
 
 def bind(**ids: Any) -> None:
-    """Let every further line of this process carry these ids; None takes one away."""
+    """Add ids to every further line of this process; None removes one."""
     _bound.update(ids)
     for name in [name for name, value in _bound.items() if value is None]:
         del _bound[name]
 
 
 def ids_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The ids of a line: those of the process and its own."""
+    """Return the ids of a line: those of the process and its own."""
     return {**_bound, **getattr(record, "data", {})}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the ids, and the traceback of an exception."""
+    """Write one JSON object per line: time, level, logger, message, the ids, and the traceback of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -44,7 +45,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: time, level, message, and the ids as ``name=value``."""
+    """Write a readable line: time, level, message, and the ids as ``name=value``."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
@@ -55,7 +56,7 @@ class TextFormatter(logging.Formatter):
 
 
 def start_logging(log_format: LogFormat, *, level: int = logging.INFO) -> None:
-    """Send the process's log to stderr."""
+    """Send the log of this process to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What a generated file truly holds, written beside it: the reconcile step compares Postgres with this."""
+"""Manifests: the true content of each generated file, written beside it for comparison with Postgres (reconcile)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ManifestError(ShopstreamError):
 
 
 def _exact(value: Any) -> Any:
-    """A float in the file has already lost cents."""
+    """Refuse a float, which has already lost cents."""
     if isinstance(value, float):
-        raise ValueError('must be a text such as "12.90", for a number is not exact')
+        raise ValueError('must be a text such as "12.90", because a number is not exact')
     return value
 
 
@@ -36,33 +36,33 @@ Money = Annotated[Decimal, BeforeValidator(_exact)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Manifest:
-    """The truth about one file: ``rows = valid + duplicates + bad rows``.
+    """The true content of one file: ``rows = valid + duplicates + bad rows``.
 
     Parameters
     ----------
     file:
         Its name in the landing folder.
     run, sequence:
-        The run of the generator and the place of the file in it, from 0. A duplicate repeats a row of the same file or
-        of one before it.
+        The generator run, and the position of the file in it, from 0. A duplicate repeats a row of the same file or of
+        an earlier one.
     seed:
         The seed of the run.
     rows:
-        Rows after the header.
+        Number of rows after the header.
     valid:
-        Rows that are accepted when the files of the run are loaded in their order.
+        Number of rows that are accepted when the files of the run are loaded in order.
     by_type:
-        The valid rows by event type.
+        The number of valid rows by event type.
     bad:
-        Rows that break a rule, by the code of the one rule that each breaks.
+        The number of rows that break a rule, by the code of the one rule that each breaks.
     duplicates:
-        Repetitions of valid rows, byte by byte.
+        The number of exact repetitions of valid rows.
     late:
-        How many of the valid rows happened more than an hour before the file's window.
+        How many valid rows happened more than an hour before the file's window.
     revenue:
         Unit price times quantity of the valid purchases, by currency.
     first_event_time, last_event_time:
-        Of the valid rows; None when there are none.
+        Range of the valid rows; None when there are none.
     """
 
     file: str
@@ -91,7 +91,7 @@ class Manifest:
 
     @property
     def rejected(self) -> int:
-        """All bad rows."""
+        """The number of all bad rows."""
         return sum(self.bad.values())
 
 
@@ -99,29 +99,30 @@ _ADAPTER = TypeAdapter(Manifest)
 
 
 def manifest_path(directory: Path, file_name: str) -> Path:
-    """Where the manifest of a file is."""
+    """Return the path of a file's manifest."""
     return directory / f"{file_name}{SUFFIX}"
 
 
 def to_json(manifest: Manifest) -> bytes:
-    """The manifest as it stands on disk: the same manifest gives the same bytes."""
+    """Return the manifest as stored on disk; the same manifest always gives the same bytes."""
     return _ADAPTER.dump_json(manifest, indent=2) + b"\n"
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> Path:
-    """Write it by rename, durably, to ``<directory>/<file name>.json``.
+    """Write the manifest durably, by rename, to ``<directory>/<file name>.json``.
 
     Raises
     ------
     ManifestError
-        When another manifest of that name is there: two runs would deliver different files of the same name.
+        When a different manifest of that name exists, because then two runs would deliver different files of the same
+        name.
     """
     path = manifest_path(directory, manifest.file)
     content = to_json(manifest)
     if path.exists():
         if path.read_bytes() != content:
             raise ManifestError(
-                f"{path} is there already and describes another file", "Choose another seed or start for the run"
+                f"{path} already exists and describes another file", "Choose another seed or start for the run"
             )
         return path
     write_by_rename(path, content)
@@ -134,7 +135,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     ManifestError
-        When it is not JSON, lacks or adds a field, or does not add up.
+        When it is not JSON, lacks a field, has an unknown one, or does not add up.
     """
     try:
         return _ADAPTER.validate_json(path.read_bytes())
@@ -149,12 +150,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_by_rename(path: Path, *parts: Any) -> None:
-    """Write a file under a hidden name, flush it to disk, then rename it: it is whole from the moment it can be seen.
+    """Write a file under a hidden name, flush it to disk, then rename it, so that it is complete once it is visible.
 
     Parameters
     ----------
     path:
-        The final name; the hidden one begins with a dot and stands beside it.
+        The final path; the hidden name begins with a dot and is in the same directory.
     parts:
         Bytes-like objects, written one after the other.
     """

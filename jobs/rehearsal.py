@@ -1,6 +1,7 @@
-"""Runs the stream's query over sample files, without a database: ``spark-submit jobs/rehearsal.py``.
+"""Run the stream's query over sample files, without a database: ``spark-submit jobs/rehearsal.py``.
 
-For the JVM, which records here what a driver loads and what is worth compiling (include/platform/driver_jvm.py).
+The run serves the JVM, which records the classes that a driver loads and the methods that are worth compiling
+(include/platform/programs/driver_jvm.py).
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from pyspark.sql.types import StructType
 from include.generator.files import generate_files
 from include.generator.options import GeneratorOptions
 from include.settings import Settings
-from include.stream.admission import PendingFile
-from include.stream.records import START
+from include.stream.intake.admission import PendingFile
+from include.stream.reading.records import START
 from jobs.landing_source import LandingReader, LandingSource
 from jobs.query import build_query
 from jobs.stream_events import build_session
 
-# Some as small as in a quiet hour, then some that are worth the optimising compiler.
+# Some files as small as in a quiet hour, then some that trigger the optimizing compiler.
 _ROWS = (*[200] * 6, *[20_000] * 6)
-_PATIENCE_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 @dataclass
 class _Shelf:
-    """Admits one file of a folder after the other, in place of what Postgres says."""
+    """Admit one file of a folder after the other, without Postgres."""
 
     folder: Path
     taken: int = 0
@@ -44,16 +45,16 @@ class _Shelf:
         return [PendingFile(self.taken, str(path), path.stat().st_size, START)]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, since nothing is open."""
 
 
 class _ShelfReader(LandingReader):
-    """Its tasks read from a folder that is this machine's own."""
+    """A reader whose tasks read from a local folder."""
 
     _shelf: _Shelf | None = None
 
     def _check_reached(self) -> None:
-        """There is no driver before it that could have left a mark."""
+        """Do nothing, since no driver has made an epoch folder here."""
 
     def _admission(self) -> _Shelf:
         if self._shelf is None:
@@ -67,7 +68,7 @@ class _ShelfSource(LandingSource):
 
 
 class _Counter:
-    """Counts batches instead of storing them."""
+    """Count batches instead of storing them."""
 
     query, epoch = "rehearsal", 1
 
@@ -77,7 +78,7 @@ class _Counter:
 
     def write(self, parts: Iterable[pa.Table], *, spark_batch_id: int) -> None:
         for _ in parts:
-            """As the sink does, take them as they come."""
+            """Consume the slices as they arrive, like the sink."""
         self._batches += 1
         if self._batches == len(_ROWS):
             self.all_seen.set()
@@ -101,7 +102,7 @@ def _write_samples(folder: Path) -> None:
 
 
 def main() -> int:
-    """Run to the end of the samples; 1 when that takes too long."""
+    """Run until all samples are loaded; return 1 if that takes too long."""
     settings = Settings.from_env()
     _write_samples(settings.admitted_dir)
     spark = build_session(settings)
@@ -112,9 +113,10 @@ def main() -> int:
         sink=counter,
         checkpoint=settings.checkpoint_dir / "rehearsal",
         batch_lock=threading.Lock(),
+        stopping=threading.Event(),
         source=_ShelfSource,
     )
-    is_complete = counter.all_seen.wait(_PATIENCE_SECONDS)
+    is_complete = counter.all_seen.wait(_TIMEOUT_SECONDS)
     query.stop()
     spark.stop()
     return 0 if is_complete else 1

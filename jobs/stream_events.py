@@ -1,11 +1,12 @@
-"""Streams delivered event files into PostgreSQL: ``spark-submit jobs/stream_events.py [--mode continuous|drain]``.
+"""Stream delivered event files into PostgreSQL: ``spark-submit jobs/stream_events.py [--mode continuous|drain]``.
 
-Continuous mode runs until it is wished or told to stop; drain mode ends when nothing waits any more. A query that fails
-is started anew by the same process, after a wait when Postgres or the disk is to blame. Whatever ends the process, the
-next one goes on where the last committed batch ended: the state of the stream is in Postgres.
+Continuous mode runs until the desired state is no longer ``run`` or the process is told to stop; drain mode ends when
+nothing waits any more. The same process restarts a query that fails, after a pause when Postgres or the disk is the
+cause. The state of the stream is in Postgres, so the next process continues after the last committed batch, however
+this one ended.
 
-Exit status 0 means that there is nothing to go on with: it ended as wished, or another driver has taken over. Anything
-else asks whoever supervises the driver to start it again.
+Exit status 0 means that there is nothing to continue: the stream ended as requested, or another driver has taken over.
+Any other status asks the supervisor of the driver to start it again.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from pyspark.sql import SparkSession
 
 from include.errors import ShopstreamError
 from include.logs import start_logging
-from include.platform.spark_metrics import DRIVER_PROMETHEUS
+from include.platform.services.spark_metrics import DRIVER_PROMETHEUS
 from include.settings import Settings
-from include.stream.epoch import Driver
-from include.stream.landing import Landing
+from include.stream.intake.landing import Landing
+from include.stream.supervision.epoch import Driver
+from jobs.callbacks import guard_callbacks
 from jobs.runner import QueryRunner
 
+# Longer than any batch takes to notice that the query is being stopped; a batch that is being stored is awaited first.
+STOP_SECONDS = 60
 # From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 
@@ -38,13 +42,13 @@ _log = logging.getLogger("stream_events")
 
 
 def build_session(settings: Settings) -> SparkSession:
-    """The Spark session with the SQL settings that the job relies on; where it runs is the submitter's choice."""
-    return (
+    """Return the Spark session with the SQL settings that the job relies on; the submitter decides where it runs."""
+    session = (
         SparkSession.builder.appName("shopstream-stream-events")
         .config(map=DRIVER_PROMETHEUS)
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")
-        # Nothing is shuffled; one partition keeps Spark from planning for more.
+        # Nothing is shuffled; with one partition Spark does not plan for more.
         .config("spark.sql.shuffle.partitions", "1")
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000")
@@ -52,9 +56,11 @@ def build_session(settings: Settings) -> SparkSession:
         .config("spark.python.authenticate.socketTimeout", "120s")
         .config("spark.sql.streaming.numRecentProgressUpdates", "10")
         .config("spark.sql.streaming.minBatchesToRetain", "10")
-        # A task's result comes with its status, not as a block that the driver has to fetch and to drop.
+        # A stop that takes longer fails, and the process ends. By default it could hang for ever.
+        .config("spark.sql.streaming.stopTimeout", f"{STOP_SECONDS}s")
+        # Results come with the task's status, not as a block that the driver must fetch and drop.
         .config("spark.task.maxDirectResultSize", "64m")
-        # The old part of the heap would else fill up for an hour before Java looks through it.
+        # The old generation of the heap would otherwise fill up for an hour before Java collects it.
         .config("spark.cleaner.periodicGC.interval", "5min")
         .config("spark.ui.port", str(settings.ports["spark-driver-ui"]))
         .config("spark.ui.retainedJobs", "100")
@@ -63,29 +69,31 @@ def build_session(settings: Settings) -> SparkSession:
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
+    guard_callbacks(session)
+    return session
 
 
 def die_with_the_jvm() -> None:
     """Ask Linux to kill this process when the JVM that started it is gone.
 
-    Without its JVM it can do nothing but hold its locks, and a process that is stopped cannot even notice. One that was
-    started by hand has no JVM above it.
+    Without its JVM the process can only hold its locks, and a suspended process could not even notice. A process that
+    was started by hand has no JVM above it.
     """
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the stream; 0 when there is nothing to go on with, 1 with the reason in the log when there is."""
+    """Run the stream; return 0 when there is nothing to continue, 1 otherwise, with the reason in the log."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["continuous", "drain"], default="continuous")
     mode = parser.parse_args(argv).mode
     start_logging("text")
     logging.getLogger("py4j").setLevel(logging.WARNING)
     die_with_the_jvm()
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    signal.signal(signal.SIGINT, lambda *_: told_to_stop.set())
+    stop_requested = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop_requested.set())
+    signal.signal(signal.SIGINT, lambda *_: stop_requested.set())
     try:
         settings = Settings.from_env()
         start_logging(settings.log_format)
@@ -100,13 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         host=socket.gethostname(),
         pid=os.getpid(),
         ui_url=spark.sparkContext.uiWebUrl,
-        # A Spark worker starts each driver in a directory of its own, which gets its output.
+        # A Spark worker starts each driver in its own directory, where it writes the driver's output.
         log_path=str(Path.cwd()),
     )
     try:
-        QueryRunner(spark, settings, driver, told_to_stop).run()
+        QueryRunner(spark, settings, driver, stop_requested).run()
     except Exception:
-        # Whatever still hangs, or has lost its JVM, must not keep the process: the next driver goes on.
+        # A thread that hangs or has lost its JVM must not keep the process alive: the next driver continues.
         _log.exception("the driver gives up")
         logging.shutdown()
         os._exit(1)

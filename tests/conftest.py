@@ -1,4 +1,4 @@
-"""Fixtures of every test folder. Whatever needs a service gets the real one; it starts when the first test asks."""
+"""Fixtures for every test folder. Tests use real services, which start when the first test needs them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import settings as hypothesis_settings
 
 from include.settings import Settings
 
-# How long an example takes on a machine that others use says nothing about the code.
+# On a shared machine, the duration of an example says nothing about the code.
 hypothesis_settings.register_profile("shared machine", deadline=None)
 hypothesis_settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Settings]:
-    """A PostgreSQL cluster with every role, for the session."""
+    """Yield a PostgreSQL cluster with every role, for the session."""
     from tests.support.postgres import running_cluster
 
     with running_cluster() as settings:
@@ -26,7 +26,7 @@ def cluster() -> Iterator[Settings]:
 
 @pytest.fixture
 def database(cluster: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """Settings of a fresh database, migrated and with its views, and of empty directories; dropped afterwards."""
+    """Yield settings of a new database, migrated and with its views, and of empty directories; drop it afterwards."""
     from tests.support.postgres import cloned_database
 
     with cloned_database(cluster, tmp_path / "home") as settings:

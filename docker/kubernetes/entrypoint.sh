@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The entry point of every container on Kubernetes. Spark calls it with `driver` or `executor`; whatever else it is
-# called with is run as it is.
+# The entry point of every container on Kubernetes. Spark calls it with `driver` or `executor`; any other arguments are
+# executed as a command.
 set -euo pipefail
 
-# Elsewhere only for tests.
+# Only tests set another directory.
 mounted=${SHOPSTREAM_MOUNTED_SECRETS:-/etc/shopstream/secrets}
 
-# Kubernetes lets the group read the files of a Secret, and libpq ignores a password file that a group may read.
+# Copy the secrets, since Kubernetes makes a Secret's files readable for the group and libpq ignores such password files.
 if [ -d "$mounted" ]; then
-    install -d -m 0700 "${SHOPSTREAM_SECRETS:?names the directory for the secrets}"
+    install -d -m 0700 "${SHOPSTREAM_SECRETS:?must be the directory for the secrets}"
     for file in "$mounted"/*; do
         install -m 0600 "$file" "$SHOPSTREAM_SECRETS/"
     done
@@ -17,8 +17,8 @@ fi
 case ${1:-} in
 driver)
     shift
-    # Named after the pod: the job records its working directory, and Airflow knows by its name which pod to end.
-    directory=${SHOPSTREAM_HOME:?names the directory of the state}/work/$(hostname)
+    # Name the directory after the pod: the job records its working directory, which tells Airflow which pod to end.
+    directory=${SHOPSTREAM_HOME:?must be the state directory}/work/$(hostname)
     mkdir -p "$directory"
     cd "$directory"
     exec "$SPARK_HOME/bin/spark-submit" --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \

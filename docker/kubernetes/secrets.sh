@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the Secrets of the namespace, from the files that docker/secrets.sh has made:
+# Prints the Secrets of the namespace, from the files that docker/secrets.sh has created:
 #   docker/secrets.sh && docker/kubernetes/secrets.sh docker/secrets | kubectl apply -f -
 # Each pod gets what it needs and no more: the driver the password of one role, executors nothing.
 set -euo pipefail
 
-directory=${1:?names the directory of the secrets, as docker/secrets.sh made it}
+directory=${1:?must be the directory of secrets that docker/secrets.sh created}
 namespace=${SHOPSTREAM_NAMESPACE:-shopstream}
 host=${SHOPSTREAM_DATABASE_HOST:-shopstream-db-rw}
 readonly TLS="sslmode=verify-full&sslrootcert=/etc/shopstream/ca/ca.crt"
@@ -23,7 +23,7 @@ secret() {
 for file in postgres-password pgpass-prepare pgpass-airflow pgpass-spark fernet-key api-secret-key jwt-secret \
     admin-password; do
     [ -s "$directory/$file" ] || {
-        echo "error: $directory/$file is missing. Run docker/secrets.sh, which makes what is missing." >&2
+        echo "error: $directory/$file is missing. Run docker/secrets.sh, which creates missing files." >&2
         exit 1
     }
 done
@@ -32,15 +32,15 @@ made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 umask 077
 printf postgres >"$made/username"
-# A Secret of a password holds nothing else, no line end either.
+# The value of a password Secret must not end with a newline.
 tr -d '\n' <"$directory/postgres-password" >"$made/password"
 password=$(sed -n 's/^\*:\*:\*:shop_airflow://p' "$directory/pgpass-airflow")
 [ -n "$password" ] || {
-    echo "error: $directory/pgpass-airflow has no password of shop_airflow. Remove it and run docker/secrets.sh." >&2
+    echo "error: $directory/pgpass-airflow has no password for shop_airflow. Remove it and run docker/secrets.sh." >&2
     exit 1
 }
 printf 'postgresql+psycopg2://shop_airflow:%s@%s:5432/airflow?%s' "$password" "$host" "$TLS" >"$made/connection"
-# asyncpg names the same options in its own way; the authority it learns from PGSSLROOTCERT.
+# asyncpg has other option names, and reads the authority from PGSSLROOTCERT.
 printf 'postgresql+asyncpg://shop_airflow:%s@%s:5432/airflow?ssl=verify-full' "$password" "$host" \
     >"$made/connection-async"
 for key in fernet-key api-secret-key jwt-secret; do

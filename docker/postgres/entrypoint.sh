@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts PostgreSQL with TLS. At the first start it makes an authority, a certificate and the cluster; at every start it
-# renews a certificate that is about to expire and writes the configuration anew. Roles, databases and schema are made
-# by `include.platform.container prepare`.
+# Starts PostgreSQL with TLS. The first start creates an authority, a certificate and the cluster. Every start renews a
+# certificate that is about to expire and rewrites the configuration. `include.platform.programs.container prepare` creates
+# roles, databases and schema.
 #
 # Variables: PGDATA; POSTGRES_NAMES, the host names in the certificate, separated by spaces; POSTGRES_MAX_CONNECTIONS;
 # POSTGRES_SHARED_BUFFERS_MB, by default a quarter of the memory that this container may use. Arguments go to postgres.
@@ -9,13 +9,13 @@ set -euo pipefail
 umask 077
 
 readonly MAJOR=18
-# Only tests set it: a directory that stands for the root of the container.
+# Only tests set POSTGRES_ROOT, to a directory that stands for the root of the container.
 readonly ROOT=${POSTGRES_ROOT:-}
 readonly PASSWORD=$ROOT/run/secrets/postgres-password
 readonly TUNING=$ROOT/etc/shopstream/postgresql.conf
-# The key of the authority and of the server: nobody but this container has them.
+# The keys of the authority and of the server, which only this container has.
 readonly KEYS=$ROOT/var/lib/postgresql/tls
-# The certificate of the authority, for everybody who connects.
+# The certificate of the authority, for all clients.
 readonly PUBLIC=$ROOT/etc/shopstream/ca
 readonly SOCKETS=$ROOT/var/run/postgresql
 readonly AUTHORITY_DAYS=3650 SERVER_DAYS=397 RENEW_SECONDS=$((30 * 86400))
@@ -27,11 +27,11 @@ fail() {
 
 check_surroundings() {
     [ "$(id -u)" != 0 ] || fail "PostgreSQL does not run as root" "Run this container as another user"
-    [ -s "$PASSWORD" ] || fail "the secret $PASSWORD is missing, empty or closed to $(id -un)" \
-        "Run \`make docker-secrets\`, as the user whose number is SHOPSTREAM_UID in docker/.env"
+    [ -s "$PASSWORD" ] || fail "the secret $PASSWORD is missing, empty or not readable by $(id -un)" \
+        "Run \`make docker-secrets\` as the user whose id is SHOPSTREAM_UID in docker/.env"
     if [ -s "$PGDATA/PG_VERSION" ] && [ "$(cat "$PGDATA/PG_VERSION")" != "$MAJOR" ]; then
         fail "$PGDATA holds PostgreSQL $(cat "$PGDATA/PG_VERSION"), this image is $MAJOR" \
-            "Upgrade it with pg_upgrade as docs/deployment.md tells, or start the image of its version"
+            "Upgrade it with pg_upgrade as docs/deployment.md describes, or start the image of its version"
     fi
 }
 
@@ -53,7 +53,7 @@ EOF
         -config "$work/authority.conf" -keyout "$work/ca.key" -out "$work/ca.crt" 2>"$work/log" || cat "$work/log" >&2
     mv "$work/ca.key" "$KEYS/ca.key"
     mv "$work/ca.crt" "$KEYS/ca.crt"
-    echo "An authority is made, valid for $AUTHORITY_DAYS days"
+    echo "Created an authority, valid for $AUTHORITY_DAYS days"
 }
 
 make_server_certificate() {
@@ -74,7 +74,7 @@ EOF
     mv "$work/server.key" "$KEYS/server.key"
     mv "$work/server.crt" "$KEYS/server.crt"
     echo "$names" >"$KEYS/names"
-    echo "A certificate for $names is made, valid for $SERVER_DAYS days"
+    echo "Created a certificate for $names, valid for $SERVER_DAYS days"
 }
 
 prepare_certificates() {
@@ -88,7 +88,7 @@ prepare_certificates() {
     if [ ! -s "$KEYS/ca.crt" ]; then
         make_authority "$work"
     fi
-    # Without its key the authority is somebody else's, and so is the care for the certificate.
+    # Without the authority's key, the operator provided the authority and has to renew the certificate.
     if [ -s "$KEYS/ca.key" ]; then
         if [ ! -s "$KEYS/server.crt" ] || [ "$names" != "$(cat "$KEYS/names" 2>/dev/null)" ] \
             || ! openssl x509 -noout -checkend "$RENEW_SECONDS" -in "$KEYS/server.crt" >/dev/null; then
@@ -98,16 +98,16 @@ prepare_certificates() {
     rm -rf "$work"
     openssl verify -CAfile "$KEYS/ca.crt" "$KEYS/server.crt" >/dev/null 2>&1 \
         || fail "$KEYS/server.crt is missing, has expired or is not from the authority in $KEYS/ca.crt" \
-            "Put ca.crt, server.crt and server.key of one authority there, or remove all three and have them made"
+            "Put ca.crt, server.crt and server.key of one authority there, or remove all three to have new ones made"
     install -m 0644 "$KEYS/ca.crt" "$PUBLIC/ca.crt"
 }
 
 make_cluster() {
-    # Made beside its place and renamed: an interrupted initdb never looks like a cluster.
+    # Create the cluster under another name and rename it. An interrupted initdb then never looks like a cluster.
     local partial=$PGDATA.partial
     rm -rf "$partial"
     mkdir -p "$(dirname "$PGDATA")"
-    # The built-in locale sorts the same on every machine, whatever its C library.
+    # The built-in locale sorts the same on every machine, independent of its C library.
     initdb -D "$partial" --username=postgres --pwfile="$PASSWORD" --auth-local=peer --auth-host=scram-sha-256 \
         --encoding=UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8 --data-checksums --no-instructions
     echo "include 'shopstream.conf'" >>"$partial/postgresql.conf"
@@ -147,7 +147,7 @@ ssl_key_file = '$KEYS/server.key'
 EOF
     } >"$PGDATA/shopstream.conf"
     cat >"$PGDATA/pg_hba.conf" <<'EOF'
-# Written by Shopstream at every start. Over the network nobody comes in without TLS, and nobody without a password.
+# Written by Shopstream at every start. Network connections require TLS and a password.
 # TYPE     DATABASE     USER      ADDRESS  METHOD
 local      all          postgres           peer map=superuser
 local      all          all                scram-sha-256

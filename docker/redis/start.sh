@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Redis with the password of its secret, which no argument and no environment shows; `ping` asks it for a sign of
-# life. Celery's queue is all that it holds, and Airflow can fill that again: nothing is written to disk.
+# Starts Redis with the password from its secret, which must not appear in arguments or the environment. With `ping` it
+# checks that Redis answers. Nothing is written to disk: Redis holds only Celery's queue, which Airflow can refill.
 set -eu
 password=$(cat /run/secrets/redis-password)
 if [ "${1:-}" = ping ]; then

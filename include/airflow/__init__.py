@@ -1,1 +1,4 @@
-"""What Shopstream adds to Airflow: the only package, beside the DAGs, that imports it."""
+"""Extend Airflow with operators, sensors, callbacks and the cockpit.
+
+Apart from the DAGs, this is the only package that imports Airflow.
+"""

@@ -1,4 +1,4 @@
-"""From an Airflow connection to a libpq connection string: moving to another database is a change in the UI."""
+"""Turn Airflow connections into libpq connection strings, so that the UI decides which database is used."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def dsn_of(conn_id: str) -> str:
     Raises
     ------
     PlatformError
-        When the extra holds something that libpq does not know.
+        When the extra holds a parameter that libpq does not know.
     """
     connection = BaseHook.get_connection(conn_id)
     try:
-        # Not extra_dejson: it drops an extra that is not JSON, and connects without the sslmode that was asked for.
+        # Do not use extra_dejson: it drops an extra that is not JSON, and would connect without the requested sslmode.
         extra = json.loads(connection.extra or "{}")
         return str(
             make_dsn(

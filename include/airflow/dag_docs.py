@@ -1,6 +1,6 @@
-"""The table of all DAGs in ``docs/dags.md``, from the DAG files: ``python -m include.airflow.dag_docs [--check]``.
+"""Generate ``docs/dags.md`` from the DAG files: ``python -m include.airflow.dag_docs [--check]``.
 
-The files are read as text, so that it needs no Airflow and cannot be misled by an installation.
+It parses the files as text, so it needs no Airflow and does not depend on the installation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ text on the page of each DAG.
 
 @dataclass(frozen=True)
 class DagDoc:
-    """What a DAG file says of itself: its id, its schedule, its deadline, and its docstring, which is the runbook."""
+    """The documentation in a DAG file: its id, schedule and deadline, and its docstring, which is the runbook."""
 
     dag_id: str
     schedule: str
@@ -48,7 +48,7 @@ def read_dag(path: Path) -> DagDoc:
     Raises
     ------
     ValueError
-        When it has no docstring, no function of its name, or no literal ``schedule``.
+        When the file has no docstring, no function of its name, or no literal ``schedule``.
     """
     module = ast.parse(path.read_text(encoding="utf-8"))
     runbook = ast.get_docstring(module)
@@ -65,7 +65,7 @@ def read_dag(path: Path) -> DagDoc:
 
 
 def _deadline(module: ast.Module) -> str:
-    """What the constant DEADLINE says, as text: ``10 minutes``."""
+    """Return the constant DEADLINE as text, for example ``10 minutes``."""
     for node in module.body:
         match node:
             case ast.Assign(targets=[ast.Name(id="DEADLINE")], value=ast.Call(keywords=[unit])):
@@ -75,7 +75,7 @@ def _deadline(module: ast.Module) -> str:
 
 
 def render(directory: Path = DAGS_DIR) -> str:
-    """The whole page: the table, then each runbook."""
+    """Return the whole page: the table of all DAGs, then each runbook."""
     dags = [read_dag(path) for path in sorted(directory.glob("*.py"))]
     rows = "".join(
         f"| [{one.dag_id}](#{one.dag_id}) | `{one.schedule}` | {one.deadline} | {one.purpose} |\n" for one in dags
@@ -84,7 +84,7 @@ def render(directory: Path = DAGS_DIR) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the page; with ``--check`` only say whether it is up to date, 1 if not."""
+    """Write the page; with ``--check``, write nothing and return 1 when the page is out of date."""
     parser = argparse.ArgumentParser(prog="python -m include.airflow.dag_docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page is stale")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,6 @@
-"""Deadlines of DAG runs: Airflow marks a run that is late (Browse, Deadlines), and an alert says so.
+"""Define the deadlines of DAG runs; Airflow lists late runs (Browse, Deadlines), and each one raises an alert.
 
-The time counts from when a run is queued: a run that catches up after the machine was off is not late for that.
+The deadline counts from the moment a run is queued, so a run that starts late because the machine was off is not late.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, Deadl
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.alerts import Alert, note_event
 
-# A DAG that is late is mostly late again; the page of deadlines has every single run.
+# A DAG that is late once is usually late again. Airflow's page of deadlines lists every single run.
 QUIET_SECONDS = 3600.0
-# The scheduler looks at deadlines several times a minute.
+# The scheduler checks deadlines several times a minute, so a longer delay means that Airflow did not run.
 _LATE_NOTICE = timedelta(minutes=5)
 
 _log = logging.getLogger(__name__)
 
 
 def deadline_of(interval: timedelta | None) -> DeadlineAlert | None:
-    """The deadline of the runs of a DAG: to have succeeded within an interval after they were queued; None for none.
+    """Return the deadline by which the runs of a DAG must succeed, counted from when they are queued, or None.
 
-    There is none in ``airflow dags test``: no scheduler looks at it there, and Airflow 3.3.2 fails a run that has one
+    ``airflow dags test`` gets no deadline: no scheduler checks it there, and Airflow 3.3.2 fails a run that has one
     (apache/airflow#73428).
     """
     if interval is None or sys.argv[1:3] == ["dags", "test"]:
@@ -37,24 +37,24 @@ def deadline_of(interval: timedelta | None) -> DeadlineAlert | None:
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,
-        callback=AsyncCallback(tell_of_miss, kwargs={"seconds": interval.total_seconds()}),
+        callback=AsyncCallback(notify_miss, kwargs={"seconds": interval.total_seconds()}),
         name=f"succeeds within {_minutes(interval.total_seconds())}",
     )
 
 
-async def tell_of_miss(*, seconds: float, context: dict[str, Any]) -> None:
-    """Write the alert of a run that missed its deadline; called by Airflow, in the triggerer.
+async def notify_miss(*, seconds: float, context: dict[str, Any]) -> None:
+    """Record the alert of a run that missed its deadline; Airflow calls this in the triggerer.
 
     Parameters
     ----------
     seconds:
-        The interval that the run had.
+        The interval within which the run had to succeed.
     context:
-        The run and its deadline, as the scheduler gives them.
+        The run and its deadline, as the scheduler passes them.
     """
     alert = miss_alert(context, seconds=seconds, now=datetime.now(UTC))
     if alert is None:
-        # The page of deadlines has it; what failed has been told already.
+        # Airflow's page of deadlines lists the run, and the failure itself has raised an alert already.
         _log.info("The run had failed before its deadline: %s", context["dag_run"]["dag_run_id"])
         return
     _log.warning("Alert (%s) from %s: %s", alert.severity, alert.source, alert.title)
@@ -62,9 +62,9 @@ async def tell_of_miss(*, seconds: float, context: dict[str, Any]) -> None:
 
 
 def miss_alert(context: dict[str, Any], *, seconds: float, now: datetime) -> Alert | None:
-    """The alert of a run that missed its deadline; None when the run has failed, for which there is an alert.
+    """Return the alert of a run that missed its deadline, or None when the run failed, which has its own alert.
 
-    One that is noticed long after the deadline, because Airflow did not run meanwhile, is for the record only.
+    An alert that is raised long after the deadline, because Airflow did not run meanwhile, has the severity ``info``.
     """
     run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
     if run["state"] == "failed":
@@ -74,11 +74,11 @@ def miss_alert(context: dict[str, Any], *, seconds: float, now: datetime) -> Ale
     dag_id, run_id = run["dag_id"], run["dag_run_id"]
     is_late_notice = now - deadline > _LATE_NOTICE
     detail = (
-        f"{run_id} was to succeed within {_minutes(seconds)} after it was queued, by {deadline:%Y-%m-%d %H:%M:%S} UTC; "
+        f"{run_id} had to succeed within {_minutes(seconds)} after it was queued, by {deadline:%Y-%m-%d %H:%M:%S} UTC; "
         f"it is {run['state']}."
     )
     if is_late_notice:
-        detail += f" That was noticed at {now:%Y-%m-%d %H:%M:%S} UTC only: Airflow did not run meanwhile."
+        detail += f" This was noticed only at {now:%Y-%m-%d %H:%M:%S} UTC, because Airflow did not run meanwhile."
     dag_url = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/dags/{dag_id}"
     return Alert(
         severity="info" if is_late_notice else "warning",

@@ -1,12 +1,12 @@
-"""What all DAGs have in common, in one place."""
+"""Define the ``@dag`` arguments that all DAGs share."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from include.airflow.alerting.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.airflow.deadlines import deadline_of
-from include.airflow.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.alerts import Severity
 
 START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -15,7 +15,7 @@ TAGS = ["shopstream"]
 
 def defaults(
     *,
-    schedule: str,
+    schedule: str | None,
     tags: list[str],
     deadline: timedelta | None,
     dagrun_timeout: timedelta | None,
@@ -24,26 +24,26 @@ def defaults(
     max_active_runs: int = 1,
     **task_defaults: Any,
 ) -> dict[str, Any]:
-    """Arguments of ``@dag`` that no DAG decides by itself.
+    """Return the ``@dag`` arguments that are common to all DAGs.
 
     Parameters
     ----------
     schedule:
-        Cron expression or preset.
+        Cron expression or preset; None for a DAG that users trigger.
     tags:
-        Beside the common one.
+        Tags in addition to the common one.
     deadline:
-        Within which a run should have succeeded, counted from when it is queued; None for a run that has no end.
+        Time within which a run should succeed, counted from when it is queued; None for a run that never ends.
     dagrun_timeout:
-        After which a run fails; None for a run that has no end.
+        Time after which a run fails; None for a run that never ends.
     task_timeout:
         Default ``execution_timeout`` of the tasks.
     severity:
-        Of the alerts about this DAG.
+        Severity of the alerts about this DAG.
     max_active_runs:
-        Runs at the same time.
+        Maximum number of runs at the same time.
     task_defaults:
-        Further defaults of the tasks, for example ``retries``.
+        More defaults of the tasks, for example ``retries``.
     """
     notifier = ShopstreamNotifier(severity=severity)
     return {
@@ -52,6 +52,8 @@ def defaults(
         "catchup": False,
         "tags": [*TAGS, *tags],
         "max_active_runs": max_active_runs,
+        # A run takes one slot at most, so that all runs together leave room for the DAGs that watch the platform.
+        "max_active_tasks": 1,
         "dagrun_timeout": dagrun_timeout,
         "deadline": deadline_of(deadline),
         "on_failure_callback": notifier,

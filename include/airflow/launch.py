@@ -1,4 +1,4 @@
-"""How a driver is launched on a Spark standalone cluster: its environment, a first look at the master."""
+"""Prepare the launch of a driver on a Spark standalone cluster: build its environment and check the master."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from types import MappingProxyType
 
 from include.airflow.connections import SPARK_CONN_ID
 from include.errors import PlatformError
-from include.platform.environment import PROGRAM_VARIABLE
-from include.platform.spark import check_version
-from include.settings import Settings
+from include.platform.instance.environment import INSTANCE_VARIABLE, is_of_the_machine
+from include.platform.services.spark import check_version
+from include.settings import PREFIX, Settings
 
-# What describes the machine of Airflow: the worker that runs the driver has its own Spark and addresses. JAVA_HOME is
-# not among them: Spark's launcher needs it here, and hands its whole environment over.
-_OF_THIS_MACHINE = frozenset(
-    {"SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP", "SPARK_LOCAL_HOSTNAME", "SPARK_PUBLIC_DNS"}
-)
+# Variables that the platform itself sets.
+_GIVEN = frozenset({INSTANCE_VARIABLE, "JAVA_HOME", "PYTHONPATH", "PYTHONUNBUFFERED"})
 
 
 def submit_environment(
@@ -29,24 +26,27 @@ def submit_environment(
     job_home: str | None = None,
     changes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """The environment for ``spark-submit``, which the master copies to the driver and keeps in its recovery files.
+    """Return the environment for ``spark-submit``, which the master copies to the driver and to its recovery files.
 
-    Airflow's variables hold passwords and keys that the job has no use for. Paths are made absolute, since the driver
-    runs in a directory of its own.
+    It holds only what the job needs, and none of the keys and tokens of the user or of Airflow. Paths are absolute,
+    since the driver runs in a directory of its own. The worker that runs the driver has its own Spark and addresses.
+    JAVA_HOME is included because Spark's launcher needs it on this machine.
 
     Parameters
     ----------
     environ, settings:
-        Of Airflow's side.
+        Environment and settings of the machine that runs Airflow.
     job_home:
-        The checkout on the driver's machine, for its imports; that of Airflow's side unless given.
+        The checkout on the driver's machine, for its imports; default that of Airflow's machine.
     changes:
-        What is different on the driver's machine.
+        Variables that differ on the driver's machine.
     """
-    # The driver is marked as the worker's: with the scheduler's mark, a restarted scheduler would end it as a leftover.
-    dropped = ("AIRFLOW", "_AIRFLOW", PROGRAM_VARIABLE)
+    # Leave out the variable that marks a process as belonging to a program of the platform. The driver gets the mark of
+    # its worker. With the mark of the scheduler, a restarted scheduler would end the driver as a leftover.
     kept = {
-        name: value for name, value in environ.items() if not name.startswith(dropped) and name not in _OF_THIS_MACHINE
+        name: value
+        for name, value in environ.items()
+        if name in _GIVEN or name.startswith(PREFIX) or is_of_the_machine(name)
     }
     kept["PATH"] = search_path(environ)
     if job_home is not None:
@@ -57,12 +57,14 @@ def submit_environment(
 
 
 def search_path(environ: Mapping[str, str]) -> str:
-    """The ``PATH`` on which ``spark-submit`` is found: it is installed beside this interpreter."""
+    """Return a ``PATH`` that contains ``spark-submit``, which is installed next to this interpreter."""
     return os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
 
 
-def check_reachable(host: str, port: int | None, rest_port: int) -> None:
-    """Refuse before ``spark-submit`` spends a minute on retries of its own."""
+def check_reachable(
+    host: str, port: int | None, rest_port: int, headers: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise PlatformError if the master is unreachable, before ``spark-submit`` retries for a minute."""
     for name, number in (("port", port or 7077), ("REST port", rest_port)):
         try:
             socket.create_connection((host, number), timeout=5).close()
@@ -71,4 +73,4 @@ def check_reachable(host: str, port: int | None, rest_port: int) -> None:
                 f"the Spark master cannot be reached at {host}, {name} {number}: {error}",
                 f"See `make status` and the Airflow connection {SPARK_CONN_ID}; `make up` starts what is down",
             ) from error
-    check_version(host, int(rest_port))
+    check_version(host, int(rest_port), headers)

@@ -1,4 +1,4 @@
-"""Sensors that gate a DAG by the state of the stream; both are deferred unless the gate is open at once."""
+"""Provide sensors that gate a DAG by the state of the stream; they defer unless the gate is open immediately."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from include.airflow.connections import OPS_CONN_ID
 from include.airflow.triggers import StreamReadyTrigger, StreamTrigger, StreamWantedTrigger
 from include.settings import Settings
 
-# The trigger knows its own deadline and can say what it waited for; Airflow's comes later, for a dead triggerer.
+# The trigger has its own deadline and can report what it waited for. Airflow's timeout comes later and is only for a
+# dead triggerer.
 _GRACE = timedelta(minutes=1)
 
 
 class StreamSensor(BaseSensorOperator):
-    """Succeeds when its trigger has nothing left to wait for.
+    """Succeed when the trigger has nothing left to wait for.
 
     Parameters
     ----------
     conn_id:
         Airflow connection of the analytics database, role ops.
     options:
-        As for every sensor; ``timeout`` is counted from the start of the try.
+        Options of every sensor; ``timeout`` counts from the start of the try.
     """
 
     def __init__(self, *, conn_id: str = OPS_CONN_ID, **options: Any) -> None:
@@ -35,10 +36,10 @@ class StreamSensor(BaseSensorOperator):
 
     @abstractmethod
     def make_trigger(self, deadline: float) -> StreamTrigger:
-        """The trigger that waits, until ``deadline`` (unix time, seconds) at the latest."""
+        """Return the trigger that waits, at the latest until ``deadline`` (Unix time, seconds)."""
 
     def execute(self, context: Any) -> None:
-        """Look once, and wait in the triggerer when the gate is shut."""
+        """Check once, and wait in the triggerer if the gate is closed."""
         trigger = self.make_trigger(time.time() + self.timeout)
         waits = trigger.look()
         if waits:
@@ -50,32 +51,36 @@ class StreamSensor(BaseSensorOperator):
         self.resume(context, waits)
 
     def resume(self, context: Any, event: dict[str, str]) -> None:
-        """End with what the trigger found.
+        """Succeed, fail or skip according to the trigger's event.
 
         Raises
         ------
         AirflowSensorTimeout
-            When the time was up; it says what was still waited for.
+            When the time was up; the message says what the sensor was still waiting for.
+        AirflowSkipException
+            When the stream was paused or drained on purpose until then, which is not a failure.
         """
+        if "desired_state" in event:
+            raise AirflowSkipException(f"Skipped: {event['desired_state']}.")
         if event:
             waited = timedelta(seconds=round(self.timeout))
-            raise AirflowSensorTimeout(f"The gate stayed shut for {waited}: {'; '.join(event.values())}.")
-        self.log.info("Open.")
+            raise AirflowSensorTimeout(f"The gate stayed closed for {waited}: {'; '.join(event.values())}.")
+        self.log.info("The gate is open.")
 
 
 class StreamWantedSensor(StreamSensor):
-    """Opens while the stream is wished to run, so that a drained or stopped stream is not started again at once."""
+    """Open while the desired state of the stream is ``run``, so that a drained or paused stream is not restarted."""
 
     def make_trigger(self, deadline: float) -> StreamTrigger:
-        """The trigger that reads the wish."""
+        """Return the trigger that reads the desired state."""
         return StreamWantedTrigger(conn_id=self.conn_id, deadline=deadline)
 
 
 class StreamReadySensor(StreamSensor):
-    """Opens while the stream lives and takes in files, its backlog is short and the disk has room, by the settings."""
+    """Open while the stream is alive and takes in files, and backlog and free disk space are within the settings."""
 
     def make_trigger(self, deadline: float) -> StreamTrigger:
-        """The trigger that reads the stream's state and the disk."""
+        """Return the trigger that reads the stream's state and the free disk space."""
         settings = Settings.from_env()
         return StreamReadyTrigger(
             conn_id=self.conn_id,

@@ -1,6 +1,6 @@
-"""Make a user of the Airflow UI and the API: ``python -m include.airflow.users NAME ROLE``, in Airflow's environment.
+"""Create a user of the Airflow UI and API: ``python -m include.airflow.users NAME ROLE``, in Airflow's environment.
 
-Its last line is JSON with the password, made at random. A user who exists is given the role, and keeps the password.
+The last line of its output is JSON with the random password. An existing user gets the role and keeps the password.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from include.errors import PlatformError, ShopstreamError
 
 @providers_configuration_loaded
 def make_user(name: str, role_name: str) -> str | None:
-    """Make a user with one role, or give it to the one that exists; returns the password of a new one.
+    """Create a user with one role, or give the role to an existing user; return the password of a new user.
 
     Raises
     ------
     PlatformError
-        When there is no such role, or Airflow does not take the name.
+        When the role does not exist, or Airflow refuses the user name.
     """
     with get_application_builder() as builder:
         security = builder.sm
@@ -37,7 +37,7 @@ def make_user(name: str, role_name: str) -> str | None:
             return None
         password = secrets.token_urlsafe(12)
         if not security.add_user(name, name, "Shopstream", f"{name}@localhost", role, password):
-            raise PlatformError(f"Airflow does not take a user named {name!r}", "Its log line above says why")
+            raise PlatformError(f"Airflow refuses a user named {name!r}", "Its log line above says why")
         return password
 
 

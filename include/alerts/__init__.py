@@ -1,7 +1,7 @@
-"""Alerts: what people should look at, from its beginning to its end, and who was told.
+"""Record alerts from their beginning to their end, and plan the messages about them.
 
-``state`` writes ``shop.alerts``, ``outbox`` plans and hands out the messages about them (``shop.alert_deliveries``),
-``message`` words them. Sending is Airflow's part, since the ways to people are its Connections: ``include.airflow``.
+``state`` writes ``shop.alerts``, ``outbox`` plans and hands out the messages (``shop.alert_deliveries``), and
+``message`` formats them. ``include.airflow`` sends them, since the channels are Airflow Connections.
 """
 
 from include.alerts.state import (
@@ -14,7 +14,7 @@ from include.alerts.state import (
     raise_alert_in,
     resolve_alert,
     resolve_alerts_in,
-    settle_alerts,
+    sync_alerts,
 )
 
 __all__ = [
@@ -27,5 +27,5 @@ __all__ = [
     "raise_alert_in",
     "resolve_alert",
     "resolve_alerts_in",
-    "settle_alerts",
+    "sync_alerts",
 ]

@@ -1,6 +1,6 @@
-"""The words of a message: subject and text for people, HTML for mail, JSON for programs, Slack's for chats.
+"""Format a message: subject and plain text, HTML for mail, JSON for programs, and Slack's format for chats.
 
-What an alert says may quote data, such as a product's name: it is text wherever it goes, never markup.
+The text of an alert may quote data, such as the name of a product, so every format escapes it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from include.alerts.outbox import Delivery
 JSON_SCHEMA = "shopstream.alert/1"
 
 _LONGEST_SUBJECT = 180
-# Chats cut longer texts, or refuse them.
+# Chats truncate longer texts or refuse them.
 _LONGEST_CHAT_DETAIL = 2500
 _COLORS = {"critical": "#b3261e", "warning": "#9a6700", "info": "#0b57d0", "recovered": "#1a7f37"}
 _OCCASIONS = {"raised": "", "reminder": "still open: ", "recovered": "recovered: "}
 
 
 class Message:
-    """One delivery, worded for each kind of channel.
+    """One delivery, formatted for each kind of channel.
 
     Parameters
     ----------
     delivery:
-        What is told, and why.
+        The alert, and the occasion of the message.
     base_url:
-        Of the Airflow UI: what the paths of an alert are relative to.
+        Base URL of the Airflow UI, which the paths in an alert are relative to.
     """
 
     def __init__(self, delivery: Delivery, base_url: str) -> None:
@@ -38,10 +38,10 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """One line: how bad, whose, what."""
+        """One line with the severity, the occasion, the source and the title."""
         one = self.delivery
         text = f"[{one.severity}] {_OCCASIONS[one.occasion]}{one.source}: {one.title}"
-        # A line end in a subject would begin another header.
+        # A line break in the subject would start another header.
         line = "".join(character if character.isprintable() else " " for character in " ".join(text.split()))
         return line if len(line) <= _LONGEST_SUBJECT else line[: _LONGEST_SUBJECT - 1] + "…"
 
@@ -54,7 +54,7 @@ class Message:
 
     @property
     def html(self) -> str:
-        """The whole message as HTML that needs nothing from elsewhere."""
+        """The whole message as self-contained HTML."""
         one = self.delivery
         color = _COLORS["recovered" if one.occasion == "recovered" else one.severity]
         cell = "padding:2px 16px 2px 0;vertical-align:top"
@@ -75,7 +75,7 @@ class Message:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """For programs: the fields of the schema ``shopstream.alert/1``; times are ISO 8601 in UTC."""
+        """The message for programs, in the schema ``shopstream.alert/1``; times are ISO 8601 in UTC."""
         values = {
             name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
             for name, value in asdict(self.delivery).items()
@@ -85,7 +85,7 @@ class Message:
 
     @property
     def slack(self) -> dict[str, Any]:
-        """For Slack and the chats that understand its incoming webhooks (Mattermost, Rocket.Chat, Zulip, Discord)."""
+        """The message for Slack and chats with compatible webhooks (Mattermost, Rocket.Chat, Zulip, Discord)."""
         one = self.delivery
         detail = one.detail if len(one.detail) <= _LONGEST_CHAT_DETAIL else one.detail[:_LONGEST_CHAT_DETAIL] + " …"
         links = " · ".join(f"<{url}|{name}>" for name, url in self.links.items())
@@ -95,7 +95,7 @@ class Message:
                 {
                     "color": _COLORS["recovered" if one.occasion == "recovered" else one.severity],
                     "fallback": _chat_escape(self.subject),
-                    # A backquote in the text would end the block.
+                    # Replace backquotes, since one in the text would end the code block.
                     "text": f"```{_chat_escape(detail).replace('`', chr(0x2019))}```\n{links}".rstrip(),
                     "mrkdwn_in": ["text"],
                     "fields": [
@@ -108,7 +108,7 @@ class Message:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a reader wants to know before the detail."""
+        """The key facts that precede the detail, by label."""
         one = self.delivery
         facts = {"Severity": one.severity, "Owner": one.owner, "Source": one.source, "Since": _time(one.raised_at)}
         if one.occurrences > 1:
@@ -122,7 +122,7 @@ class Message:
 
     @property
     def links(self) -> dict[str, str]:
-        """Where to read on, by what is there."""
+        """The links of the message, by label."""
         links = {"What to do": self.delivery.runbook_url, "Log": self.delivery.url}
         return {name: absolute for name, url in links.items() if (absolute := self._absolute(url)) is not None}
 
@@ -143,5 +143,5 @@ def _length(end: datetime, begin: datetime) -> str:
 
 
 def _chat_escape(text: str) -> str:
-    """As Slack asks for; without it a name such as <!channel> would call everybody."""
+    """Escape a text as Slack requires; otherwise a name such as <!channel> would notify the whole channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

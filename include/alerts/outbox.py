@@ -1,8 +1,8 @@
-"""The outbox: which message about which alert goes through which channel, and what became of it.
+"""Manage the outbox, which records every message about an alert with its channel and its state.
 
-A message is a row before it is sent, so that it outlives whoever was to send it. Any number of senders may work at the
-same time. What a sender took but did not finish is due again after ``LEASE_SECONDS``: a message can come twice, never
-not at all.
+A message is stored before it is sent, so it survives a crash of its sender. Any number of senders may work at the same
+time. A message that a sender claimed but did not finish is due again after ``LEASE_SECONDS``. Delivery is therefore
+at-least-once: a message can arrive twice, but is never lost.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from include.alerts import causes
+from include.alerts.notice import Notice
 from include.alerts.state import Alert, Severity, raise_alert_in, resolve_alerts_in
 from include.db import load_queries, one_row, transaction
 
-# The same key is told so often within that time; then it waits until there is room again.
-TOLD = 3
+# At most NOTIFIED messages about the same key go through a channel within FLAPPING_SECONDS; further ones wait.
+NOTIFIED = 3
 FLAPPING_SECONDS = 1800.0
-# A message is given up after so many attempts, which takes about three and a half hours.
+# A message is given up after this many attempts, which takes about three and a half hours.
 ATTEMPTS = 20
 FIRST_PAUSE_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 900.0
 LEASE_SECONDS = 60.0
-# A channel that failed so often in a row is an alert by itself.
+# A message that was given up is tried again after this time, as long as its alert is open.
+AGAIN_SECONDS = 3600.0
+# A channel that fails this many times in a row raises an alert.
 BROKEN_AFTER = 3
 
 _SQL = load_queries("outbox")
@@ -31,10 +35,10 @@ _SQL = load_queries("outbox")
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message to send: the alert as it is now, and why it is told.
+    """A message to send, with the current state of its alert and the occasion.
 
-    ``occasion`` is ``raised``, ``reminder`` or ``recovered``; ``earlier`` is how often an alert of the same key began
-    within the day before this one.
+    ``occasion`` is ``raised``, ``reminder`` or ``recovered``. ``earlier`` is the number of alerts with the same key
+    that began within the day before this one.
     """
 
     delivery_id: int
@@ -59,19 +63,22 @@ class Delivery:
 
 
 def plan_deliveries(dsn: str, *, reminder_hours: float) -> bool:
-    """Write down every message that is to be sent by now (role ops); returns whether one is due.
+    """Plan every message that has to be sent by now (role ops); return whether one is due.
 
     Parameters
     ----------
     dsn:
         Connection of the role ops.
     reminder_hours:
-        Hours after which a critical alert that nobody has acknowledged is told again; 0: never.
+        Hours after which a reminder of an unacknowledged critical alert is sent; 0 for never.
     """
-    limits = {"told": TOLD, "flapping_seconds": FLAPPING_SECONDS, "reminder_seconds": reminder_hours * 3600}
+    limits = {"notified": NOTIFIED, "flapping_seconds": FLAPPING_SECONDS, "reminder_seconds": reminder_hours * 3600}
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["lock_plan"])
-        cursor.execute(_SQL["plan_raised"], limits)
+        rules = causes.parameters()
+        cursor.execute(_SQL["find_causes"], rules)
+        cursor.execute(_SQL["plan_raised"], limits | rules)
+        cursor.execute(_SQL["plan_again"], {"again_seconds": AGAIN_SECONDS})
         cursor.execute(_SQL["plan_recovered"])
         if reminder_hours:
             cursor.execute(_SQL["plan_reminders"], limits)
@@ -80,7 +87,7 @@ def plan_deliveries(dsn: str, *, reminder_hours: float) -> bool:
 
 
 def claim_deliveries(dsn: str, channels: Collection[str]) -> list[Delivery]:
-    """Take one due message of each of these channels, for ``LEASE_SECONDS``."""
+    """Claim one due message of each of these channels, for ``LEASE_SECONDS``."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["claim"], {"channels": list(channels), "lease_seconds": LEASE_SECONDS})
         names = [column.name for column in cursor.description]
@@ -88,14 +95,14 @@ def claim_deliveries(dsn: str, channels: Collection[str]) -> list[Delivery]:
 
 
 def record_sent(dsn: str, delivery: Delivery) -> None:
-    """A message got through; so its channel works."""
+    """Record that a message was sent, and end the alert about its channel."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["sent"], {"delivery_id": delivery.delivery_id})
         resolve_alerts_in(cursor, [_channel_key(delivery.channel)])
 
 
 def record_failed(dsn: str, delivery: Delivery, error: str) -> None:
-    """A message did not get through; a channel that keeps failing becomes an alert, which the others tell."""
+    """Record a failed attempt; raise an alert, for the other channels, about a channel that keeps failing."""
     values = {
         "delivery_id": delivery.delivery_id,
         "error": error,
@@ -111,21 +118,33 @@ def record_failed(dsn: str, delivery: Delivery, error: str) -> None:
 
 
 def record_worked(dsn: str, channel: str) -> None:
-    """A message that is not in the outbox got through: what waits for the channel is due at once."""
+    """Record that a message outside the outbox was sent, so the waiting messages of the channel are due immediately."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["worked"], {"channel": channel})
         resolve_alerts_in(cursor, [_channel_key(channel)])
 
 
+def record_notified(dsn: str, notice: Notice) -> None:
+    """Record an alert that ended before it could be recorded, and the channels that were notified without the outbox.
+
+    These channels have also been notified of its end. The outbox notifies the other channels.
+    """
+    with transaction(dsn) as cursor:
+        values = notice.alert.parameters() | {"began_at": notice.began_at, "ended_at": notice.ended_at}
+        cursor.execute(_SQL["record_past"], values)
+        (alert_id,) = one_row(cursor)
+        cursor.execute(_SQL["record_notified"], {"alert_id": alert_id, "channels": list(notice.channels or ())})
+
+
 def known_channels(dsn: str) -> list[str]:
-    """The ids of the channels."""
+    """Return the ids of the channels."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["channels"])
         return [channel for (channel,) in cursor]
 
 
 def update_channels(dsn: str, present: Mapping[str, Severity], gone: Collection[str] = ()) -> None:
-    """Write down which channels there are, each with the least severity that it is told of; and forget others."""
+    """Store the channels, each with the minimum severity that it receives, and remove those that are gone."""
     with transaction(dsn) as cursor:
         for channel, min_severity in sorted(present.items()):
             cursor.execute(_SQL["add_channel"], {"channel": channel, "min_severity": min_severity})
@@ -143,10 +162,11 @@ def _broken(channel: str, failures: int, error: Any) -> Alert:
         severity="critical",
         source="alerts",
         key=_channel_key(channel),
-        title=f"The channel {channel} does not get messages through",
+        title=f"The channel {channel} cannot send messages",
         detail=(
-            f"{failures} attempts in a row failed, the last with: {error}\nIt is tried again, and what waits is sent "
-            f"then. Correct the connection {channel} under Admin, Connections, and try it with `make alert-test`."
+            f"{failures} attempts in a row failed, the last with: {error}\nThe attempts continue, and the waiting "
+            f"messages are kept. Correct the connection {channel} under Admin, Connections, and test it with "
+            "`make alert-test`."
         ),
         url="/connections",
     )

@@ -1,9 +1,9 @@
-"""The event contract: what an event is, and what makes one acceptable. Its only home.
+"""Define the event contract: the fields of an event and the rules that it must meet.
 
-``columns`` says what the fields are, ``rules`` what must hold for them, ``files`` what a file must look like before
-its rows are looked at. The Arrow schemas, the reject reasons, the generator's bad rows and the data dictionary are
-derived from these; the DDL and the expectation suites are compared with them by ``tests/postgres/test_contract.py``
-and ``tests/unit/test_suites.py``.
+``columns`` defines the fields, ``rules`` the rules for a row, and ``files`` the faults of a file as a whole. This
+package is the single source of the contract. The Arrow schemas, the reject reasons, the generator's bad rows and the
+data dictionary are derived from it. ``tests/postgres/test_contract.py`` compares the DDL with it, and
+``tests/unit/test_suites.py`` the expectation suites.
 """
 
 from include.contract.columns import (
@@ -15,7 +15,7 @@ from include.contract.columns import (
     Column,
 )
 from include.contract.files import FILE_FAULTS, FileFault
-from include.contract.rules import REJECT_RULES, RULES, WARN_RULES, Rule, Severity
+from include.contract.rules import PAST_RETENTION, REJECT_RULES, RULES, WARN_RULES, Rule, Severity
 
 __all__ = [
     "CATEGORIES",
@@ -24,6 +24,7 @@ __all__ = [
     "CURRENCIES",
     "EVENT_TYPES",
     "FILE_FAULTS",
+    "PAST_RETENTION",
     "REJECT_RULES",
     "RULES",
     "WARN_RULES",

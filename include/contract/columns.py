@@ -1,4 +1,4 @@
-"""The fields of an event: name, type, nullability by event type, and meaning."""
+"""Define the fields of an event: name, type, nullability by event type, and meaning."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ class Column:
     name:
         Its name in the CSV header, in Spark and in ``shop.events``.
     postgres_type:
-        Its type in ``shop.events``; ``include.contract.fields`` has that of its values before.
+        Its type in ``shop.events``; ``include.contract.fields`` has the Arrow type of its values before loading.
     required_for:
-        The event types for which it must be present; for the others it may be empty, which is stored as NULL.
+        The event types for which it must be present. For the others it may be empty, with or without quotes; an empty
+        field is stored as NULL.
     meaning:
-        What it says, with its unit.
+        Its meaning and unit.
     example:
-        A value as it stands in a file.
+        A value as written in a file.
     values:
         The closed set of allowed values, or empty when the set is open.
     is_personal:
-        Whether it describes a customer. Analysts cannot read such a column.
+        Whether it is personal data of a customer. Analysts cannot read such a column.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Column:
 
     @property
     def is_nullable(self) -> bool:
-        """Whether ``shop.events`` may hold NULL in it for at least one event type."""
+        """Whether the column may be NULL for at least one event type."""
         return self.required_for != ALWAYS
 
 
@@ -67,8 +68,10 @@ COLUMNS = (
         "event_time",
         "timestamptz",
         ALWAYS,
-        "When it happened: ISO 8601 with a UTC offset or Z, up to microseconds. A time without an offset is ambiguous "
-        "and is rejected.",
+        "When it happened, in ISO 8601 with an offset: `YYYY-MM-DD`, then `T` or a space, then `hh:mm` or `hh:mm:ss`. "
+        "A point or comma and up to six decimals may follow the seconds; further decimals must be 0. The time ends "
+        "with `Z` or the offset from UTC as `+hh:mm`, `+hhmm` or `+hh`. PostgreSQL's own output has this form. All "
+        "other forms are rejected, because times are not rounded and a time without an offset is ambiguous.",
         "2026-11-22T09:30:00.125Z",
     ),
     Column("user_id", "text", ALWAYS, "The customer.", "U0001729", is_personal=True),
@@ -96,7 +99,7 @@ COLUMNS = (
     Column("currency", "text", ALWAYS, "ISO 4217 code of the price.", "EUR", CURRENCIES),
     Column("payment_method", "text", ("purchase",), "How the purchase was paid.", "card", PAYMENT_METHODS),
     Column("channel", "text", ALWAYS, "Where the visit came from.", "web", CHANNELS),
-    Column("device", "text", ALWAYS, "What the visit was made with.", "mobile", DEVICES),
+    Column("device", "text", ALWAYS, "The kind of device used for the visit.", "mobile", DEVICES),
     Column("country", "text", ALWAYS, "ISO 3166-1 alpha-2 code of the customer's country.", "DE"),
     Column("city", "text", NEVER, "The customer's city.", "Leipzig", is_personal=True),
 )

@@ -1,8 +1,8 @@
-"""The rules for a row: code, severity, predicate and message, and a spoilt value that breaks each one.
+"""Define the rules for a row: code, severity, predicate, message, and a value that breaks the rule.
 
-A predicate says which rows of a block *pass*, as a mask over :class:`include.contract.fields.Fields`. Every broken rule
-is reported, not the first one. Predicates for the value of a field pass when the field is empty: absence is the
-business of the ``*_missing`` rule, so that one fault gives one reason.
+A predicate returns which rows of a block *pass*, as a mask over :class:`include.contract.fields.Fields`. All broken
+rules are reported, not only the first. A predicate for the value of a field passes when the field is empty. Only the
+``*_missing`` rule reports an empty field, so one fault gives one reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from include.contract.columns import COLUMNS, Column
 from include.contract.patterns import COUNTRY_PATTERN
 
 if TYPE_CHECKING:
-    # Airflow parses DAGs that know the contract every minute: Arrow is not for them to load.
+    # DAG files import the contract, and Airflow parses them every minute, so this module must not import Arrow.
     from include.contract.fields import Fields, Mask
 
     Predicate = Callable[[Fields], Mask]
@@ -32,34 +32,38 @@ _MINUTE_US = 60_000_000
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that must hold for a row.
+    """A condition that a row must meet.
 
     Parameters
     ----------
     code:
-        Stored in ``shop.rejects.reasons``; stable, since people and alerts refer to it.
+        Stored in ``shop.rejects.reasons``. It must not change, since users and alerts refer to it.
     severity:
-        ``reject`` keeps the row out of ``shop.events``; ``warn`` lets it in and counts it in the batch ledger.
+        ``reject`` keeps the row out of ``shop.events``; ``warn`` stores the row and counts it in the batch ledger.
     predicate:
-        Which rows pass; None for a rule that the reader of files judges, since a row that breaks it has no fields.
+        Returns which rows pass. None for a rule that depends on more than the fields of a row; the file reader or the
+        database checks it.
     message:
-        What is wrong, for the person who reads the reject.
-    spoil:
-        Field values that break this rule and no other in an otherwise valid row of type ``spoil_type``; ``None``
-        empties the field. The generator's bad rows and the tests of the predicates are made from it. Empty for the
-        rules that only the reader of files can break.
+        What is wrong, for the reader of the reject.
+    corrupt:
+        Field values that break this rule and no other in an otherwise valid row of type ``corrupt_type``; ``None``
+        empties the field. The generator's bad rows and the tests of the predicates use it. Empty for rules without a
+        predicate and for warnings.
+    column:
+        The column whose value is wrong, which the reject shows. None when the fault is not in one value.
     """
 
     code: str
     severity: Severity
     predicate: Predicate | None
     message: str
-    spoil: Mapping[str, str | None] = field(default_factory=dict)
-    spoil_type: str = "purchase"
+    corrupt: Mapping[str, str | None] = field(default_factory=dict)
+    corrupt_type: str = "purchase"
+    column: str | None = None
 
 
 def _required(column: Column) -> Rule:
-    """The rule that a field is present for the event types that need it."""
+    """Return the rule that a field is present for the event types that need it."""
     name, types = column.name, column.required_for
 
     def is_present(rows: Fields) -> Mask:
@@ -73,19 +77,20 @@ def _required(column: Column) -> Rule:
 
 
 def _in_set(column: Column) -> Rule:
-    """The rule that a field holds one of its allowed values."""
+    """Return the rule that a field has one of its allowed values."""
     name, values = column.name, column.values
     return Rule(
         f"{name}_unknown",
         "reject",
         lambda rows: rows.is_empty(name) | rows.is_in(name, values),
-        f"{name} is none of {', '.join(values)}",
+        f"{name} is not one of {', '.join(values)}",
         {name: "unheard-of"},
+        column=name,
     )
 
 
 def _short_enough(column: Column) -> Rule:
-    """The rule that free text stays within a length that every tool downstream can show."""
+    """Return the rule that free text is short enough for every downstream tool to show."""
     name = column.name
     return Rule(
         f"{name}_too_long",
@@ -93,6 +98,7 @@ def _short_enough(column: Column) -> Rule:
         lambda rows: ~rows.is_longer(name, MAX_TEXT_LENGTH),
         f"{name} is longer than {MAX_TEXT_LENGTH} characters",
         {name: "x" * (MAX_TEXT_LENGTH + 1)},
+        column=name,
     )
 
 
@@ -129,9 +135,28 @@ _FREE_TEXT = tuple(
 
 _READER_RULES = (
     Rule("row_ragged", "reject", None, "the row has more or fewer fields than the header"),
-    Rule("row_not_utf8", "reject", None, "the row holds bytes that are not UTF-8"),
-    Rule("row_has_nul", "reject", None, "the row holds a NUL byte, which PostgreSQL cannot store"),
+    Rule(
+        "row_misquoted",
+        "reject",
+        None,
+        "text follows the closing quote of a quoted field; write a quote inside a field twice",
+    ),
+    Rule("row_not_utf8", "reject", None, "the row contains bytes that are not UTF-8"),
+    Rule("row_has_nul", "reject", None, "the row contains a NUL byte, which PostgreSQL cannot store"),
     Rule("row_too_long", "reject", None, "the row is longer than 1 MiB, or a quote in it is never closed"),
+)
+
+PAST_RETENTION = "event_past_retention"
+
+# Only the database can check these rules.
+_STORAGE_RULES = (
+    Rule(
+        PAST_RETENTION,
+        "reject",
+        None,
+        "retention has removed events of the day in event_id, so whether this event was counted before is unknown; "
+        "raise SHOPSTREAM_RETENTION_DAYS if events arrive later than it allows",
+    ),
 )
 
 _VALUE_RULES = (
@@ -141,27 +166,31 @@ _VALUE_RULES = (
         lambda rows: rows.is_empty("event_id") | rows.event_id.is_valid,
         "event_id is not a UUIDv7 in lower case",
         {"event_id": "9b2e4f10-0000-4000-8000-000000000000"},
+        column="event_id",
     ),
     Rule(
         "event_id_in_future",
         "reject",
         _event_id_is_of_the_past,
-        f"the time inside event_id is more than {FUTURE_TOLERANCE_MINUTES} minutes ahead of the time of reading",
+        f"the time in event_id is more than {FUTURE_TOLERANCE_MINUTES} minutes later than the time of reading",
         {"event_id": "ffffffff-ffff-7fff-bfff-ffffffffffff"},
+        column="event_id",
     ),
     Rule(
         "event_time_invalid",
         "reject",
         _event_time_is_valid,
-        "event_time is not an ISO 8601 time with an offset, or not a date that exists since 1970",
+        "event_time is not an ISO 8601 time with an offset, is finer than a microsecond, or is before 1970",
         {"event_time": "2026-02-30T12:00:00Z"},
+        column="event_time",
     ),
     Rule(
         "event_time_in_future",
         "reject",
         _event_time_is_of_the_past,
-        f"event_time is more than {FUTURE_TOLERANCE_MINUTES} minutes ahead of the time of reading",
+        f"event_time is more than {FUTURE_TOLERANCE_MINUTES} minutes later than the time of reading",
         {"event_time": "2099-01-01T00:00:00Z"},
+        column="event_time",
     ),
     Rule(
         "unit_price_invalid",
@@ -169,6 +198,7 @@ _VALUE_RULES = (
         lambda rows: rows.is_empty("unit_price") | rows.unit_price.is_valid,
         "unit_price is not a plain number with at most ten digits and two decimals",
         {"unit_price": "12,99"},
+        column="unit_price",
     ),
     Rule(
         "unit_price_not_positive",
@@ -176,6 +206,7 @@ _VALUE_RULES = (
         _unit_price_is_positive,
         "unit_price is zero or negative",
         {"unit_price": "-5.00"},
+        column="unit_price",
     ),
     Rule(
         "quantity_invalid",
@@ -183,6 +214,7 @@ _VALUE_RULES = (
         _quantity_is_valid,
         f"quantity is not a whole number from 1 to {MAX_QUANTITY}",
         {"quantity": "-3"},
+        column="quantity",
     ),
     Rule(
         "country_invalid",
@@ -190,15 +222,17 @@ _VALUE_RULES = (
         lambda rows: rows.is_empty("country") | rows.matches("country", COUNTRY_PATTERN),
         "country is not a code of two capital letters",
         {"country": "Germany"},
+        column="country",
     ),
 )
 
 _WARNINGS = (
+    Rule("last_line_unfinished", "warn", None, "the last line of the file has no line end, so it may be truncated"),
     Rule(
         "event_late",
         "warn",
         _event_is_on_time,
-        f"event_time is more than {LATE_AFTER_MINUTES} minutes behind the time of reading",
+        f"event_time is more than {LATE_AFTER_MINUTES} minutes before the time of reading",
     ),
 )
 
@@ -207,6 +241,7 @@ RULES: tuple[Rule, ...] = (
     *(_required(column) for column in COLUMNS if column.required_for),
     *(_in_set(column) for column in COLUMNS if column.values),
     *_VALUE_RULES,
+    *_STORAGE_RULES,
     *(_short_enough(column) for column in _FREE_TEXT),
     *_WARNINGS,
 )

@@ -1,12 +1,13 @@
-"""Files past their age removed: loaded files from the archive, manifests, quarantined files, logs of tasks and drivers.
+"""Remove old files: loaded files from the archive, manifests, quarantined files, logs of tasks and drivers.
 
-A loaded file of which not all was read, because its sender went on writing, is the only copy of what is missing: it
-goes to the quarantine instead, with an alert.
+If a loaded file was not read completely, because its sender went on writing, the archive has the only copy of the rest.
+Such a file is moved to the quarantine instead, with an alert.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import stat
 import time
@@ -23,13 +24,15 @@ from include.settings import Settings
 _SQL = load_queries("archive")
 _ASKED_AT_ONCE = 10_000
 _NAMED = 20
-# Their drivers may still run, or people look for why they ended.
+# Drivers of these runs may still be running, or an operator may want to know why they ended.
 _KEPT_RUNS = 20
+_LONGEST_OUTPUT_BYTES = 50 * 1024**2
+_KEPT_OUTPUT_BYTES = 10 * 1024**2
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed from one directory."""
+    """The files removed from one directory."""
 
     directory: Path
     files: int
@@ -41,7 +44,7 @@ class Pruned:
 
 @dataclass(frozen=True)
 class _Changed:
-    """An archived file that has another size than was read of it."""
+    """An archived file whose size differs from what was read of it."""
 
     path: Path
     file_id: int
@@ -51,7 +54,7 @@ class _Changed:
 
 
 def prune(settings: Settings, dsn: str, *, now: float | None = None) -> list[Pruned]:
-    """Remove archived files after ``archive_hours``; the others after ``retention_days``.
+    """Remove archived files after ``archive_hours``, and the others after ``retention_days``.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def prune(settings: Settings, dsn: str, *, now: float | None = None) -> list[Pru
     dsn:
         Connection of the role ops.
     now:
-        The moment to count from, Unix seconds; default the clock.
+        The moment to count from, Unix seconds; the current time by default.
     """
     now = time.time() if now is None else now
     archived_before = now - settings.archive_hours * 3_600.0
@@ -71,15 +74,17 @@ def prune(settings: Settings, dsn: str, *, now: float | None = None) -> list[Pru
         _prune(settings.manifest_dir, before),
         _prune(settings.quarantine_dir, before),
         _prune(settings.task_log_dir, before),
+        _prune(settings.log_dir / "dags", before),
+        _shorten_outputs(settings.root / "spark" / "work"),
         _prune_drivers(settings.root / "spark" / "work", before, _newest_logs(dsn)),
     ]
 
 
 def _old_files(directory: Path, before: float) -> Iterator[tuple[Path, stat_result]]:
-    """Everything below a directory that is older, the deepest first."""
-    # Every time is read before the first removal: emptying a folder makes it new.
+    """Yield everything older below a directory, the deepest first."""
+    # Read all times before the first removal, because emptying a folder makes it new.
     for path, status in sorted(((path, path.lstat()) for path in directory.rglob("*")), reverse=True):
-        # The time of the last rename, not that of the content: an old file that was loaded today has just arrived.
+        # Use the time of the last rename, not that of the content: an old file that was loaded today has just arrived.
         if status.st_ctime < before:
             yield path, status
 
@@ -88,7 +93,7 @@ def _prune(directory: Path, before: float) -> Pruned:
     files = size_bytes = 0
     for path, status in _old_files(directory, before):
         if stat.S_ISDIR(status.st_mode):
-            # Not empty: something in it is newer than the folder's own entry list.
+            # A folder that is not empty has something newer in it, and stays.
             with contextlib.suppress(OSError):
                 path.rmdir()
             continue
@@ -99,7 +104,7 @@ def _prune(directory: Path, before: float) -> Pruned:
 
 
 def _rescue_changed(settings: Settings, dsn: str, before: float) -> None:
-    """Move archived files that are about to go, but were not read whole, to the quarantine."""
+    """Move archived files that are about to be removed, but were not read completely, to the quarantine."""
     changed = _changed_files(settings.archive_dir, dsn, before)
     if not changed:
         return
@@ -120,18 +125,19 @@ def _rescue_changed(settings: Settings, dsn: str, before: float) -> None:
                 runbook_url="/dags/maintain_partitions",
                 title=f"{len(changed)} archived files were changed after pick-up and moved to quarantine",
                 detail="\n".join(lines)
-                + f"\nWhat was added is not loaded. They are kept for {settings.retention_days} "
+                + f"\nRows that were added are not loaded. The files are kept for {settings.retention_days} "
                 "days more; deliver them again if the rest matters: rows that are stored count as duplicates.",
             ),
         )
-        # Before the commit: whatever fails, a file that was moved has been reported or is found here again.
+        # Move before the commit: if a move fails, nothing is reported, and files that are still in place are found
+        # again next time.
         for one, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             one.path.rename(target)
 
 
 def _changed_files(archive: Path, dsn: str, before: float) -> list[_Changed]:
-    """The files past their age whose size is not the one that was read; their names begin with their id."""
+    """Return the files past their age whose size is not the one that was read; file names begin with the file id."""
     found = {
         int(path.name.partition("-")[0]): (path, status.st_size)
         for path, status in _old_files(archive, before)
@@ -150,10 +156,30 @@ def _changed_files(archive: Path, dsn: str, before: float) -> list[_Changed]:
 
 
 def _newest_logs(dsn: str) -> set[str]:
-    """The names of the directories of the newest drivers."""
+    """Return the directory names of the newest drivers."""
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["newest_logs"], {"runs": _KEPT_RUNS})
         return {Path(log_path).name for (log_path,) in cursor}
+
+
+def _shorten_outputs(work: Path) -> Pruned:
+    """Cut long driver outputs down to their newest part.
+
+    A driver runs for a week, and the worker that writes its output does not rotate it. The worker appends, so it
+    continues at the start of a file that is emptied.
+    """
+    files = size_bytes = 0
+    for path in [*work.glob("driver-*/stdout"), *work.glob("driver-*/stderr")]:
+        size = path.stat().st_size
+        if size <= _LONGEST_OUTPUT_BYTES:
+            continue
+        with path.open("rb") as file:
+            file.seek(size - _KEPT_OUTPUT_BYTES)
+            path.with_name(path.name + ".before").write_bytes(file.read(_KEPT_OUTPUT_BYTES))
+        os.truncate(path, 0)
+        files += 1
+        size_bytes += size - _KEPT_OUTPUT_BYTES
+    return Pruned(work, files, size_bytes)
 
 
 def _prune_drivers(work: Path, before: float, kept: set[str]) -> Pruned:

@@ -1,4 +1,4 @@
-"""Connections to the analytics database."""
+"""Connect to the analytics database."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from psycopg2.extensions import connection as Connection
 
 from include.db.queries import load_queries
 from include.errors import PlatformError
+
+# Errors that mean that the server cannot be reached, or went away during a query.
+AWAY = (PlatformError, psycopg2.OperationalError, psycopg2.InterfaceError)
 
 _SQL = load_queries("connect")
 
@@ -45,7 +48,7 @@ def connect(dsn: str, *, autocommit: bool = False, **options: Any) -> Connection
 
 @contextmanager
 def transaction(dsn: str, **options: Any) -> Iterator[Any]:
-    """A cursor in a connection of its own, committed on leaving, rolled back on an error, closed in any case."""
+    """Yield a cursor of a new connection: commit at the end, roll back on an error, and always close."""
     connection = connect(dsn, **options)
     try:
         with connection, connection.cursor() as cursor:
@@ -55,13 +58,13 @@ def transaction(dsn: str, **options: Any) -> Iterator[Any]:
 
 
 def limit_time(cursor: Any, seconds: float) -> None:
-    """Let no further statement of this transaction take longer than some seconds; 0 sets no limit."""
+    """Limit each further statement of this transaction to this many seconds; 0 sets no limit."""
     cursor.execute(_SQL["limit_time"], {"milliseconds": str(round(seconds * 1000))})
 
 
 def one_row(cursor: Any) -> tuple[Any, ...]:
-    """The next row of a statement that cannot but return one."""
+    """Return the next row of a statement that always returns one."""
     row: tuple[Any, ...] | None = cursor.fetchone()
     if row is None:
-        raise LookupError(f"no row from {cursor.query!r}")
+        raise LookupError(f"{cursor.query!r} returned no row")
     return row

@@ -1,7 +1,7 @@
-"""``make export``: a table or view of the schema ``shop`` as CSV that is safe to open in a spreadsheet.
+"""Implement ``make export``: write a table or view of the schema ``shop`` as CSV that is safe to open in a spreadsheet.
 
-What a customer typed is stored as it came. A spreadsheet runs a cell that begins like a formula, so on the way out such
-texts get a leading apostrophe, as OWASP advises against CSV injection. Numbers, times and JSON stay as they are.
+Text that customers typed is stored unchanged. A spreadsheet runs a cell that begins like a formula, so the export puts
+an apostrophe before such texts, as OWASP advises against CSV injection. Numbers, times and JSON stay as they are.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _SQL = load_queries("export")
 
 
 def export(dsn: str, table: str, target: IO[bytes]) -> list[str]:
-    """Write all rows of a table or view, of one moment, with a header.
+    """Write all rows of a table or view, as of one moment, with a header.
 
     Parameters
     ----------
     dsn:
-        A connection of the role whose rights decide what is written.
+        A connection of the role whose privileges decide which columns are written.
     table:
         Its name in the schema ``shop``.
     target:
-        Gets the CSV: UTF-8, NULL is an empty field and an empty text is ``""``.
+        Receives the CSV in UTF-8; NULL is an empty field and an empty text is ``""``.
 
     Returns
     -------

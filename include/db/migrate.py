@@ -1,7 +1,7 @@
-"""Numbered, append-only migrations with checksums.
+"""Apply numbered, append-only migrations with checksums.
 
-``include/sql/migrations/NNNN_name.sql`` is applied once, in the order of its number, each in a transaction of its own.
-A file that changed after it was applied, a number that was skipped, or a database newer than the checkout is refused.
+Each ``include/sql/migrations/NNNN_name.sql`` is applied once, in the order of the numbers, in its own transaction.
+Migration is refused when an applied file has changed, a number is missing, or the database is newer than the checkout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from include.errors import MigrationError
 MIGRATIONS_DIR = SQL_DIR / "migrations"
 
 _FILE_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
-# Any constant serves: two migrating processes must only agree on it.
+# The value is arbitrary, but all migrating processes must use the same one.
 _ADVISORY_LOCK = 5_340_001
 
 
@@ -50,23 +50,23 @@ def read_migrations(directory: Path = MIGRATIONS_DIR) -> list[Migration]:
     for expected, migration in enumerate(migrations, start=1):
         if migration.number != expected:
             raise MigrationError(
-                f"{migration.name} should have number {expected:04d}", "Number the migrations without gap or repetition"
+                f"{migration.name} should have number {expected:04d}", "Number the migrations without gaps or repeats"
             )
     return migrations
 
 
 def migrate(owner_dsn: str, directory: Path = MIGRATIONS_DIR) -> list[str]:
-    """Apply what is missing, as the owner of the schema.
+    """Apply the missing migrations, as the owner of the schema.
 
     Returns
     -------
     list of str
-        The names of the migrations that were applied now.
+        The names of the migrations applied by this call.
 
     Raises
     ------
     MigrationError
-        When an applied file has changed, or the database knows a migration that this checkout lacks.
+        When an applied file has changed, or the database has a migration that this checkout lacks.
     """
     migrations = read_migrations(directory)
     queries = load_queries("migrations")
@@ -74,7 +74,7 @@ def migrate(owner_dsn: str, directory: Path = MIGRATIONS_DIR) -> list[str]:
     applied_now = []
     try:
         with connection, connection.cursor() as cursor:
-            # Held to the end of the session: a second migrating process waits and then finds nothing to do.
+            # Held until the session ends: a second migrating process waits, and then finds nothing to do.
             cursor.execute(queries["lock"], {"key": _ADVISORY_LOCK})
         with connection, connection.cursor() as cursor:
             cursor.execute(queries["create_ledger"])
@@ -105,5 +105,5 @@ def _check(migrations: list[Migration], applied: dict[int, tuple[str, str]]) -> 
         if (name, checksum) != (migration.name, migration.checksum):
             raise MigrationError(
                 f"{migration.name} is not what was applied to this database as {name}",
-                "Restore the file as it was and put the change into a new migration",
+                "Restore the original file and put the change into a new migration",
             )

@@ -1,10 +1,11 @@
-"""Day partitions of ``shop.events`` made ahead, and everything past retention removed.
+"""Create day partitions of ``shop.events`` in advance, and remove everything past retention.
 
-Retention counts from both times of an event: a day partition goes when its day *and* the newest ``ingested_at`` in it
-are past retention, so that a backfill of old events stays for ``retention_days`` after it was loaded. What was removed
-is on record in ``shop.retired_partitions``, for totals must still add up.
+Retention counts from both times of an event: a day partition is removed when its day *and* the newest ``ingested_at``
+in it are past retention, so that backfilled old events stay for ``retention_days`` after they were loaded. Removed
+events are recorded in ``shop.retired_partitions``, because totals must still add up. Their days are recorded in
+``shop.retired_days``, because their ids are no longer known: the stream accepts no more events of those days.
 
-The ledger and the rollups, which prove those totals, have an age of their own: ``include.db.retirement``.
+The ledger and the rollups, which prove those totals, have their own age limit: ``include.db.retirement``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from psycopg2 import errors, sql
 
 from include.db.connect import transaction
+from include.db.facts import advance_facts
 from include.db.queries import load_queries
 
 LOCK_ATTEMPTS = 5
@@ -39,7 +41,7 @@ _SQL = load_queries("partitions")
 
 @dataclass(frozen=True)
 class RetiredPartition:
-    """Events that were removed; ``day`` is None for those from before the first daily partition."""
+    """Events that were removed; ``day`` is None for events from before the first daily partition."""
 
     partition_name: str
     day: date | None
@@ -48,10 +50,10 @@ class RetiredPartition:
 
 @dataclass(frozen=True)
 class MaintenanceReport:
-    """What one call of ``maintain`` did.
+    """The result of one call of ``maintain``.
 
-    ``made`` counts new partitions; ``busy`` names partitions past retention that readers did not let go, left for the
-    next call; ``deleted`` counts rows by table.
+    ``made`` counts new partitions; ``busy`` names partitions past retention that readers were still using and that are
+    left for the next call; ``deleted`` counts rows by table.
     """
 
     made: int
@@ -60,7 +62,7 @@ class MaintenanceReport:
     deleted: dict[str, int]
 
     def __str__(self) -> str:
-        lines = [f"{self.made} partitions made ahead"]
+        lines = [f"{self.made} partitions created in advance"]
         lines += [f"{one.partition_name}: {one.events} events retired" for one in self.retired]
         lines += [f"{name}: past retention, but in use; the next run tries again" for name in self.busy]
         lines += [f"{table}: {rows} rows deleted" for table, rows in self.deleted.items()]
@@ -68,11 +70,13 @@ class MaintenanceReport:
 
 
 def maintain(owner_dsn: str, *, ahead_days: int, retention_days: int) -> MaintenanceReport:
-    """Make the partitions of yesterday to ``ahead_days`` from today, and remove what is past ``retention_days``.
+    """Create the partitions of yesterday to ``ahead_days`` from today, and remove everything past ``retention_days``.
 
-    Each step is a transaction of its own and safe to repeat. Readers and the stream wait at most
-    ``LOCK_TIMEOUT_SECONDS`` at a time for a partition to go, and never fail.
+    The aggregates are brought up to date first, since an event that is removed before it is in the daily sums would be
+    missing there for ever. Each step is its own transaction and safe to repeat. While a partition is removed, readers
+    and the stream wait at most ``LOCK_TIMEOUT_SECONDS`` at a time and never fail.
     """
+    advance_facts(owner_dsn)
     with transaction(owner_dsn) as cursor:
         cursor.execute(_SQL["window"], {"ahead_days": ahead_days, "retention_days": retention_days})
         days, cutoff = cursor.fetchone()
@@ -93,21 +97,22 @@ def maintain(owner_dsn: str, *, ahead_days: int, retention_days: int) -> Mainten
 
 
 def _retire(owner_dsn: str, name: str, day: date, cutoff: datetime) -> list[RetiredPartition]:
-    """Drop one partition and record it; nothing happens to one that holds an event loaded since ``cutoff``.
+    """Drop one partition and record it, unless it has events loaded since ``cutoff`` or not yet in the aggregates.
 
-    DETACH CONCURRENTLY would let readers pass, but between its steps the day has no partition while a table of that
-    name exists: a late event would find no home, and stop the stream. So all happens in one short transaction that
-    gives up when it does not get its locks.
+    DETACH CONCURRENTLY would not block readers, but between its steps the day has no partition while a table of that
+    name exists. A late event would then have no partition and stop the stream. Everything therefore happens in one
+    short transaction that gives up when it cannot get its locks.
 
     Raises
     ------
     LockNotAvailable
-        When someone went on using the partition during all attempts.
+        When the partition was in use during all attempts.
     """
     with transaction(owner_dsn) as cursor:
         if _is_recent(cursor, name, cutoff):
             return []
-        # Counted before the lock, for it takes long: what arrives later is recent and stops the removal below.
+        # Count before locking, because it takes long. Events that arrive later are recent, so the check below stops the
+        # removal.
         cursor.execute(_compose("count", name))
         retired = RetiredPartition(name, day, cursor.fetchone()[0])
     attempt = 1
@@ -121,21 +126,24 @@ def _retire(owner_dsn: str, name: str, day: date, cutoff: datetime) -> list[Reti
                 cursor.execute(_compose("detach", name))
                 cursor.execute(_compose("drop", name))
                 _record(cursor, retired, cutoff)
+                if retired.events:
+                    cursor.execute(_SQL["record_day"], {"day": day})
             return [retired]
         except errors.LockNotAvailable:
             if attempt == LOCK_ATTEMPTS:
                 raise
         attempt += 1
-        # Whoever queued behind the lock goes first.
+        # Let the sessions that queued behind the lock go first.
         time.sleep(LOCK_PAUSE_SECONDS)
 
 
 def _retire_old_backfill(owner_dsn: str, cutoff: datetime) -> list[RetiredPartition]:
     with transaction(owner_dsn) as cursor:
         cursor.execute(_SQL["delete_old_backfill"], {"cutoff": cutoff})
-        if not cursor.rowcount:
+        (events,) = cursor.fetchone()
+        if not events:
             return []
-        retired = RetiredPartition(_BACKFILL_PARTITION, None, cursor.rowcount)
+        retired = RetiredPartition(_BACKFILL_PARTITION, None, events)
         _record(cursor, retired, cutoff)
     return [retired]
 

@@ -1,4 +1,4 @@
-"""Named SQL: Python holds no statements, it loads them by name from ``include/sql/queries/<module>.sql``."""
+"""Load named SQL: Python code has no statements, it loads them by name from ``include/sql/queries/<module>.sql``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def load_queries(module: str) -> dict[str, str]:
 def parse_queries(path: Path) -> dict[str, str]:
     """Read the statements of one file.
 
-    Each begins with a line ``-- name: <name>``, then comment lines that describe it, then the SQL with psycopg2's
-    ``%(name)s`` parameters.
+    Each statement begins with a line ``-- name: <name>``, then comment lines that describe it, then the SQL with
+    psycopg2's ``%(name)s`` parameters.
 
     Returns
     -------
     dict
-        Statement by name, in the order of the file.
+        Statements by name, in the order of the file.
     """
     parts = _NAME.split(path.read_text(encoding="utf-8"))
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}

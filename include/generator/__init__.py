@@ -1,6 +1,6 @@
-"""A shop's traffic, made up but behaving: CSV event files, and with each file a manifest of the truth about it.
+"""Generate realistic shop traffic as CSV event files, each with a manifest of its exact content.
 
-``options`` says what a run is, ``pools`` who shops and what is sold, ``traffic`` how visits go, ``calendar`` which
-event belongs to which file, ``render`` how events become CSV lines, ``spoil`` which lines are bad on purpose, ``files``
-composes them, and ``run`` delivers at the promised rate.
+``options`` defines a run, ``pools`` draws customers and products, ``traffic`` draws visits, ``calendar`` assigns events
+to files, ``render`` writes events as CSV lines, ``corruption`` corrupts lines on purpose, ``files`` composes the files,
+and ``run`` delivers them at the requested rate.
 """

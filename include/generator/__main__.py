@@ -1,4 +1,4 @@
-"""``python -m include.generator``: deliver a run of event files."""
+"""Deliver a run of event files: ``python -m include.generator``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from include.settings import Settings
 
 _BACKFILL_ROWS_PER_FILE = 50_000
 _PLAIN_LINE_SECONDS = 10.0
-# A paced run that ends further behind than this was too fast for the machine, or for the disk.
+# A paced run that ends further behind than this had a rate too high for the machine or the disk.
 _NOTABLE_DELAY_SECONDS = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0 also when the run was stopped."""
+    """Run the command line and return the exit code, which is 0 also for a run that was stopped."""
     try:
         settings = Settings.from_env()
         arguments = _parser(settings).parse_args(argv)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m include.generator",
-        description="Write the traffic of a shop as CSV event files, each with a manifest of what it truly holds.",
+        description="Write the traffic of a shop as CSV event files, each with a manifest of its exact content.",
     )
     parser.add_argument(
         "--rate",
@@ -63,19 +63,25 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows-per-file",
         type=int,
-        help=f"rows of each file (default: one second of traffic; {_BACKFILL_ROWS_PER_FILE} with --no-pace)",
+        help=f"rows per file (default: one second of traffic; {_BACKFILL_ROWS_PER_FILE} with --no-pace)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="same seed and start, same bytes (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="same seed and start give the same bytes (default: %(default)s)"
+    )
     parser.add_argument(
         "--start",
         type=_instant,
-        help="first instant, ISO 8601 with an offset or Z (default: now; with --no-pace, so that the run ends now)",
+        help="first event time, ISO 8601 with an offset or Z (default: now; with --no-pace: now minus --duration)",
     )
     parser.add_argument("--bad-share", type=float, default=0.01, help="share of bad rows (default: %(default)g)")
-    parser.add_argument("--duplicate-share", type=float, default=0.005, help="of repeated rows (default: %(default)g)")
-    parser.add_argument("--late-share", type=float, default=0.005, help="of rows 2-48 h late (default: %(default)g)")
     parser.add_argument(
-        "--no-pace", action="store_true", help="write as fast as possible instead of with the clock (backfill)"
+        "--duplicate-share", type=float, default=0.005, help="share of repeated rows (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--late-share", type=float, default=0.005, help="share of rows 2-48 h late (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--no-pace", action="store_true", help="write as fast as possible instead of in real time (backfill)"
     )
     parser.add_argument("--landing", type=Path, default=settings.landing_dir, help="folder of the files (%(default)s)")
     parser.add_argument(
@@ -93,7 +99,7 @@ def _finite(text: str) -> float:
 
 def _instant(text: str) -> datetime:
     try:
-        # Python 3.10 does not know Z.
+        # fromisoformat() of Python 3.10 does not parse Z.
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text} is not an ISO 8601 time such as 2026-11-22T09:30:00Z") from error
@@ -122,7 +128,7 @@ def _options(arguments: argparse.Namespace) -> GeneratorOptions:
 
 @contextmanager
 def _progress(total_rows: int | None) -> Iterator[Callable[[Manifest], None]]:
-    """What to call after each file: it moves a bar on a terminal, and prints a line now and then elsewhere."""
+    """Yield a function to call after each file; it moves a progress bar on a terminal, else prints some lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_progress()
@@ -156,9 +162,9 @@ def _print_totals(totals: Totals, options: GeneratorOptions, *, was_stopped: boo
     )
     if totals.behind_seconds > _NOTABLE_DELAY_SECONDS:
         print(
-            f"note: the last file appeared {totals.behind_seconds:.1f} s after its time. The run began in the past, or "
-            f"this machine cannot keep {options.events_per_second:g} rows/s in files of {options.rows_per_file}: lower "
-            "--rate or raise --rows-per-file.",
+            f"note: the last file was delivered {totals.behind_seconds:.1f} s late. The run began in the past, or this "
+            f"machine cannot sustain {options.events_per_second:g} rows/s in files of {options.rows_per_file} rows: "
+            "lower --rate or raise --rows-per-file.",
             file=sys.stderr,
         )
 

@@ -1,4 +1,4 @@
-"""Which event belongs to which file: visits outlast the window in which they begin, and files have an exact size."""
+"""Assign events to files of an exact size, including events of visits that began in an earlier window."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 
 from include.generator.traffic import EVENT, JOURNEY_EVENTS, Events, Traffic, pick
 
-# The share of rows that journeys make; glances fill up the rest, whose number differs from window to window.
+# The share of rows that belong to journeys. Glances make up the rest, whose number varies from window to window.
 JOURNEY_SHARE = 0.88
 
 
 class Calendar:
-    """Hands out the events of one window after the other.
+    """The events of a run, taken window by window.
 
     Parameters
     ----------
     traffic:
         Draws the visits.
     start_ms:
-        The begin of the first window, Unix milliseconds.
+        The start of the first window, Unix milliseconds.
     window_ms:
-        The length of every window but the last.
+        The length of every window but the last, milliseconds.
     """
 
     def __init__(self, traffic: Traffic, start_ms: int, window_ms: float) -> None:
@@ -34,19 +34,19 @@ class Calendar:
         self._rows_owed_to_journeys = 0.0
 
     def take(self, window: int, count: int, span_ms: float) -> Events:
-        """Exactly ``count`` events of a window, in order of time.
+        """Return exactly ``count`` events of a window, in order of time.
 
-        Journeys begin at a steady rate; their later steps are kept for the windows in which they fall. When more steps
-        fall into a window than it may hold, the last of them are handed out with the next one.
+        Journeys begin at a steady rate. Their later steps are kept for the windows in which they fall. When a window
+        has more than ``count`` steps, the latest of them are moved to the next window.
 
         Parameters
         ----------
         window:
-            Its number. The windows must be asked for in their order.
+            The number of the window. Windows must be taken in order.
         count:
-            How many events.
+            The number of events.
         span_ms:
-            Its length; only the last window of a run may be shorter than the others.
+            The length of the window, milliseconds; only the last window of a run may be shorter than the others.
         """
         first_ms = self._start_ms + window * self._window_ms
         self._rows_owed_to_journeys += count * JOURNEY_SHARE
@@ -59,7 +59,7 @@ class Calendar:
         now = pick(journeys, np.flatnonzero(due_in <= window))
         due = np.concatenate([self._overdue, now, *self._later.pop(window, [])])
         if span_ms < self._window_ms:
-            # What would happen after the end of the run never does.
+            # Drop events after the end of the run.
             due = pick(due, np.flatnonzero(due["time_ms"] < first_ms + span_ms))
         if len(due) < count:
             due = np.concatenate([due, self._traffic.glances(count - len(due), first_ms, span_ms)])

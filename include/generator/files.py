@@ -1,4 +1,4 @@
-"""Composes the files of a run: ordinary rows with the bad, the repeated and the late ones among them, and the truth."""
+"""Compose the files of a run from ordinary, bad, repeated and late rows, each file with its manifest."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ import pyarrow as pa
 from include.contract.columns import CURRENCIES, EVENT_TYPES
 from include.generator.arrow import concatenated, take, texts
 from include.generator.calendar import Calendar
+from include.generator.corruption import CORRUPTIBLE_RULES, corrupt
 from include.generator.options import GeneratorOptions
 from include.generator.pools import make_pools
 from include.generator.render import HEADER, Renderer
-from include.generator.spoil import SPOILABLE_RULES, spoil
 from include.generator.traffic import EVENT, PURCHASE, Events, Traffic
 from include.manifest import Manifest
 
-# Late rows are journeys of people who were offline, delivered whole days after: between these, in hours.
+# Late rows are journeys of customers who were offline. They began between these numbers of hours before the file.
 _LATE_HOURS = (2, 47)
-# Earlier rows that a later file may repeat: so many of each file, and so many together.
+# How many earlier rows are remembered for later files to repeat: per file, and in all.
 _REMEMBERED_PER_FILE = 64
 _REMEMBERED = 4096
 
 _ORDINARY, _BAD, _DUPLICATE, _LATE = range(4)
-# In the order of the cumulated shares; what is left above them is ordinary.
+# In the order of the cumulative shares. A row above all of them is ordinary.
 _KINDS = np.array([_BAD, _DUPLICATE, _LATE, _ORDINARY])
 
 
 @dataclass(frozen=True)
 class GeneratedFile:
-    """One file, not yet written.
+    """A file that has not been written yet.
 
     Parameters
     ----------
     content:
-        Its bytes, in parts.
+        Its bytes, in pieces.
     manifest:
-        The truth about it.
+        The exact counts and sums of its content.
     due:
         The end of its window, Unix seconds.
     """
@@ -53,7 +53,7 @@ class GeneratedFile:
 
 
 def generate_files(options: GeneratorOptions) -> Iterator[GeneratedFile]:
-    """Make the files of a run one by one, without end if it has none; the same options give the same bytes."""
+    """Generate the files of a run, endlessly if the run has no end; the same options give the same bytes."""
     composer = _Composer(options)
     done = 0
     while options.total_rows is None or done < options.total_rows:
@@ -79,7 +79,7 @@ class _Composer:
         self._sequence = 0
 
     def next_file(self, rows: int) -> GeneratedFile:
-        """The next file; only the last one of a run may have fewer rows than the others."""
+        """Return the next file; only the last file of a run may have fewer rows than the others."""
         sequence = self._sequence
         self._sequence += 1
         first_ms = self._options.start_ms + sequence * self._window_ms
@@ -105,15 +105,15 @@ class _Composer:
         return GeneratedFile((HEADER, concatenated(take(lines, place))), manifest, due)
 
     def _kinds(self, rows: int, *, is_first: bool) -> np.ndarray:
-        """What each row is: chance decides row by row, so the shares hold in expectation for every file size."""
+        """Draw the kind of each row independently, so that the shares hold in expectation for every file size."""
         kind = _KINDS[np.searchsorted(self._kind_odds, self._rng.random(rows), side="right")]
         if is_first:
-            # So that there is something to repeat for every duplicate after it.
+            # An ordinary first row ensures that every later duplicate has a row to repeat.
             kind[0] = _ORDINARY
         return kind
 
     def _late_events(self, count: int, first_ms: float) -> Events:
-        """Whole journeys of earlier days; what is more than ``count`` comes with the next files, in order."""
+        """Return ``count`` events of journeys of earlier days; the next files deliver the rest in order."""
         missing = count - len(self._undelivered_late)
         if missing > 0:
             oldest, newest = (first_ms - hours * 3_600_000 for hours in reversed(_LATE_HOURS))
@@ -123,16 +123,16 @@ class _Composer:
         return taken
 
     def _bad_lines(self, count: int, first_ms: float, span_ms: float) -> tuple[pa.BinaryArray, dict[str, int]]:
-        """Bad rows and how many there are by reason."""
-        which = self._rng.integers(0, len(SPOILABLE_RULES), count)
-        rules = [SPOILABLE_RULES[one] for one in which]
-        types = np.array([EVENT_TYPES.index(rule.spoil_type) for rule in rules], np.int8)
+        """Return bad rows, and their number by reason."""
+        which = self._rng.integers(0, len(CORRUPTIBLE_RULES), count)
+        rules = [CORRUPTIBLE_RULES[one] for one in which]
+        types = np.array([EVENT_TYPES.index(rule.corrupt_type) for rule in rules], np.int8)
         lines = self._renderer.lines(self._traffic.single_events(types, first_ms, span_ms)).to_pylist()
-        spoilt = [spoil(line, rule) for line, rule in zip(lines, rules, strict=True)]
-        return texts(spoilt), dict(sorted(Counter(rule.code for rule in rules).items()))
+        corrupted = [corrupt(line, rule) for line, rule in zip(lines, rules, strict=True)]
+        return texts(corrupted), dict(sorted(Counter(rule.code for rule in rules).items()))
 
     def _repeated(self, kind: np.ndarray, *, first_remembered: int) -> np.ndarray:
-        """For each duplicate the place of the line it repeats: an earlier ordinary row, or one of an earlier file."""
+        """Return for each duplicate the position of the line to repeat: an ordinary row of this or an earlier file."""
         is_duplicate = kind == _DUPLICATE
         before = np.cumsum(kind == _ORDINARY)[is_duplicate]
         chance = self._rng.random((2, len(before)))

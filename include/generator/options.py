@@ -1,4 +1,4 @@
-"""What one run of the generator is: the same options give the same bytes."""
+"""Define the options of one generator run; the same options give the same bytes."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from include.errors import SettingsError
 
 MAX_EVENTS_PER_SECOND = 1_000_000
 MAX_ROWS_PER_FILE = 1_000_000
-# At least this share of rows is ordinary traffic: duplicates need something to repeat.
+# At least this share of rows is ordinary traffic, since duplicates need rows to repeat.
 MIN_ORDINARY_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class GeneratorOptions:
-    """A run of the generator.
+    """The options of a generator run.
 
     Parameters
     ----------
     seed:
-        Makes the customers and the products, and with ``start`` all events. Not negative.
+        Determines the customers and the products, and with ``start`` all events. Not negative.
     start:
-        The first instant of the run, with a time zone. Truncated to the millisecond.
+        The start of the run, with a time zone. Truncated to the millisecond.
     events_per_second:
         Rows per second of virtual time, bad rows and duplicates included.
     duration_seconds:
-        Length of the run in virtual time; None goes on until stopped, which only a paced run can do.
+        Length of the run in virtual time; None for a run until stopped, which must be paced.
     rows_per_file:
         Rows of each file; the last one may be shorter.
     bad_share, duplicate_share, late_share:
         Expected shares of the rows, 0 to 1, together at most 0.9.
     is_paced:
-        Whether a file appears when the wall clock reaches the end of its window, or as soon as it is made.
+        Whether a file is delivered when the wall clock reaches the end of its window, or as soon as it is ready.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Who shops and what is sold: drawn once from the seed, with Faker for the words and numpy for the proportions."""
+"""Draw the customers and products from the seed, with Faker for the words and NumPy for the proportions."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PRODUCTS_PER_CATEGORY = 120
 CITIES_PER_MARKET = 40
 BRANDS_PER_CATEGORY = 12
 
-# A few customers and products make most of the traffic: exponents of the two power laws.
+# Exponents of the two power laws by which a few customers and products cause most of the traffic.
 ACTIVITY_EXPONENT = 0.7
 POPULARITY_EXPONENT = 1.05
 DEVICE_SHARES = {"desktop": 0.35, "mobile": 0.55, "tablet": 0.10}
 
-# Loading only what is used makes a locale start in a quarter of the time.
+# Loading only these providers makes a locale start in a quarter of the time.
 _PROVIDERS = ["faker.providers.address", "faker.providers.person"]
 
 
@@ -47,12 +47,12 @@ class Customers:
     currency:
         Index into ``CURRENCIES``.
     device:
-        Index into ``DEVICES`` of the one that they mostly use.
+        Index into ``DEVICES`` of each customer's main device.
     willingness:
-        How readily each buys by UTC hour, relative; shape (24, customers).
+        Relative readiness to buy by UTC hour, shape (24, customers).
     visit_odds:
-        Shape (24 * customers,): the cumulated odds of a visit by UTC hour h and customer, rising from h to h + 1
-        within each hour, so that one search for ``h + u`` with u uniform draws a customer.
+        Cumulative odds of a visit by UTC hour h and customer, shape (24 * customers,). They rise from h to h + 1 within
+        each hour, so one search for ``h + u`` with u uniform draws a customer.
     """
 
     texts: Mapping[str, list[str]]
@@ -73,7 +73,7 @@ class Products:
     price_cents:
         Prices in hundredths, shape (products, currencies).
     popularity:
-        Cumulated odds of being looked at, rising to 1.
+        Cumulative odds of being viewed, rising to 1.
     """
 
     texts: Mapping[str, list[str]]
@@ -82,7 +82,7 @@ class Products:
 
 
 def make_pools(seed: int) -> tuple[Customers, Products]:
-    """Draw customers and products; the same seed gives the same shop, whenever the run starts."""
+    """Draw customers and products; the same seed gives the same shop for any start of the run."""
     rng = np.random.default_rng(seed)
     fakers = {}
     for market in MARKETS:
@@ -95,7 +95,7 @@ def _customers(rng: np.random.Generator, fakers: Mapping[str, Any]) -> Customers
     cities = [[fakers[market.country].city() for _ in range(CITIES_PER_MARKET)] for market in MARKETS]
     market = rng.choice(len(MARKETS), CUSTOMERS, p=[market.share for market in MARKETS])
     city = rng.integers(0, CITIES_PER_MARKET, CUSTOMERS)
-    # Customers stand in order of their rank, so the first are the most active and belong to the best segments.
+    # Customers are sorted by rank, so the first are the most active and belong to the best segments.
     activity = np.arange(1, CUSTOMERS + 1) ** -ACTIVITY_EXPONENT
     segments = [name for name, share in SEGMENT_SHARES.items() for _ in range(round(share * CUSTOMERS))]
     number = rng.permutation(CUSTOMERS) + 1
@@ -143,7 +143,7 @@ def _products(rng: np.random.Generator, fakers: Mapping[str, Any]) -> Products:
 
 
 def _product_names(rng: np.random.Generator, assortment: Assortment) -> list[str]:
-    """Distinct names, each a quality, a noun and a detail."""
+    """Return distinct names, each made of a quality, a noun and a detail."""
     sizes = (len(assortment.qualities), len(assortment.nouns), len(assortment.details))
     names = []
     for code in rng.choice(int(np.prod(sizes)), PRODUCTS_PER_CATEGORY, replace=False):

@@ -1,4 +1,4 @@
-"""Events as CSV lines: vectorised, since Python-level formatting would cost ten times what the rest does."""
+"""Write events as CSV lines with vectorized code; formatting in Python would cost ten times as much as the rest."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _HEX = np.frombuffer(b"".join(b"%04x" % number for number in range(1 << 16)), "S
 
 
 def csv_field(text: str) -> bytes:
-    """A field as RFC 4180 wants it: quoted when it must be, quotes doubled."""
+    """Return a field in the format of RFC 4180, quoted if necessary, with doubled quotes."""
     if not _QUOTED.isdisjoint(text):
         text = '"' + text.replace('"', '""') + '"'
     return text.encode()
 
 
 class Renderer:
-    """Turns events into lines of CSV in the order of the contract's columns.
+    """A renderer of events as CSV lines with the columns in the order of the contract.
 
     Parameters
     ----------
     customers, products:
-        The pools to which the events point.
+        The pools that the events refer to.
     rng:
         The source of the random bits of event ids.
     """
@@ -47,7 +47,7 @@ class Renderer:
         self._price_cents = products.price_cents
         self._currency = customers.currency
         prices = [f"{cents // 100}.{cents % 100:02d}" for cents in products.price_cents.ravel().tolist()]
-        # Where the text of each column is looked up: the source names the index, by which neighbours are joined.
+        # For each column the index and the texts to look up. Neighboring columns with the same index are joined.
         tables: dict[str, tuple[str, Sequence[str]]] = {
             **{name: ("customer", values) for name, values in customers.texts.items()},
             **{name: ("product", values) for name, values in products.texts.items()},
@@ -61,7 +61,7 @@ class Renderer:
         self._pieces = _joined_neighbours(tables)
 
     def lines(self, events: Events) -> pa.BinaryArray:
-        """One line per event, with its line feed; ids are minted from the events' own milliseconds."""
+        """Return one line per event with its line feed; ids are derived from the time of the event."""
         indices = {
             "customer": events["customer"],
             "product": events["product"],
@@ -80,22 +80,22 @@ class Renderer:
         return pc.binary_join_element_wise(pc.binary_join_element_wise(*columns, _COMMA), _NOTHING, _LINE_FEED)
 
     def amounts_cents(self, events: Events) -> NDArray[np.int64]:
-        """Unit price times quantity of each event, in hundredths of its currency."""
+        """Return unit price times quantity of each event, in hundredths of its currency."""
         price = self._price_cents[events["product"], self._currency[events["customer"]]]
         return price * events["quantity"]
 
     def currencies(self, events: Events) -> NDArray[np.int8]:
-        """The currency of each event, as an index into ``CURRENCIES``."""
+        """Return the currency of each event, as an index into ``CURRENCIES``."""
         return self._currency[events["customer"]]
 
 
 def _joined_neighbours(tables: Mapping[str, tuple[str, Sequence[str]]]) -> list[tuple[str, pa.BinaryArray | None]]:
-    """The pieces of a line in order: columns side by side that one index looks up are one piece, joined in advance.
+    """Return the pieces of a line in order; adjacent columns with the same index are joined into one piece.
 
     Returns
     -------
     list
-        Of the name of an index with its table, or of a minted column with None.
+        Pairs of the name of an index and its table, or of the name of a computed column and None.
     """
     pieces: list[tuple[str, pa.BinaryArray | None]] = []
     for source, names in groupby(COLUMN_NAMES, key=lambda name: tables[name][0] if name in tables else name):
@@ -105,7 +105,7 @@ def _joined_neighbours(tables: Mapping[str, tuple[str, Sequence[str]]]) -> list[
 
 
 def uuid7(time_ms: NDArray[np.int64], rng: np.random.Generator) -> pa.BinaryArray:
-    """A UUIDv7 in lower case for each Unix millisecond (RFC 9562, section 5.7), its 74 other bits random."""
+    """Return a UUIDv7 in lower case for each Unix millisecond (RFC 9562, section 5.7), with 74 random bits."""
     words = np.empty((len(time_ms), 8), np.uint16)
     words[:, 3:] = rng.integers(0, 1 << 16, (len(time_ms), 5), np.uint16)
     for word in range(3):
@@ -120,8 +120,8 @@ def uuid7(time_ms: NDArray[np.int64], rng: np.random.Generator) -> pa.BinaryArra
 
 
 def iso_times(time_ms: NDArray[np.int64]) -> pa.BinaryArray:
-    """ISO 8601 in UTC with milliseconds, for example ``2026-11-22T09:30:00.125Z``."""
-    # Few minutes are in a file, so formatting each once costs nothing; seconds and milliseconds are digits.
+    """Return times in ISO 8601, UTC with milliseconds, for example ``2026-11-22T09:30:00.125Z``."""
+    # A file spans few minutes, so each minute is formatted once. Seconds and milliseconds are computed as digits.
     minute, within = np.divmod(time_ms, 60_000)
     minutes, which = np.unique(minute, return_inverse=True)
     prefixes = np.datetime_as_string(minutes.astype("datetime64[m]")).astype("S16").view(np.uint8).reshape(-1, 16)
@@ -134,7 +134,7 @@ def iso_times(time_ms: NDArray[np.int64]) -> pa.BinaryArray:
 
 
 def _numbered(letter: bytes, numbers: NDArray[np.int64]) -> pa.BinaryArray:
-    """A letter and the sixteen hexadecimal digits of a number."""
+    """Return a letter and the sixteen hexadecimal digits of each number."""
     words = np.stack([numbers >> shift & 0xFFFF for shift in (48, 32, 16, 0)], axis=1)
     text = np.empty((len(numbers), 17), np.uint8)
     text[:, 0] = ord(letter)
@@ -143,7 +143,7 @@ def _numbered(letter: bytes, numbers: NDArray[np.int64]) -> pa.BinaryArray:
 
 
 def _numbered_orders(orders: NDArray[np.int64]) -> pa.BinaryArray:
-    """The order's text where there is one, else an empty text."""
+    """Return the id of each order, or an empty text for events without an order."""
     has_order = orders != NO_ORDER
     numbered = pa.concat_arrays([texts([b""]), _numbered(b"O", orders[has_order])])
     return take(numbered, np.where(has_order, np.cumsum(has_order), 0))

@@ -1,4 +1,4 @@
-"""Runs the generator: each file with its manifest into place, at the promised rate."""
+"""Run the generator: deliver each file with its manifest at the requested rate."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from include.generator.files import generate_files
 from include.generator.options import GeneratorOptions
 from include.manifest import Manifest, write_by_rename, write_manifest
 
-# How long a wish to stop may go unheard while waiting for the next file, seconds.
+# Longest delay before a stop request is noticed while waiting for the next file, seconds.
 _WAIT_SLICE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What a run delivered.
+    """The totals of what a run delivered.
 
-    ``behind_seconds`` is how long after the end of its window the last file of a paced run appeared.
+    ``behind_seconds`` is the time from the end of the last file's window to its delivery, in a paced run.
     """
 
     files: int = 0
@@ -50,25 +50,25 @@ def generate(
 ) -> Totals:
     """Deliver the files of a run.
 
-    A file is whole from the moment it can be seen, and its manifest is there before it. A paced file appears when the
-    wall clock reaches the end of its window; one that is late appears at once, so a run that starts in the past or was
-    held up catches up. Delivering the same run twice delivers the same bytes again.
+    A file is complete as soon as it is visible, and its manifest is written before it. A paced file is delivered when
+    the wall clock reaches the end of its window, or immediately if that time has passed, so a run that starts in the
+    past or was delayed catches up. Delivering the same run twice delivers the same bytes again.
 
     Parameters
     ----------
     options:
-        The run.
+        The options of the run.
     landing_dir, manifest_dir:
-        Where files and manifests go; made when missing.
+        The directories of files and manifests; created when missing.
     on_file:
-        Called with the manifest of each file after the file is there.
+        Called with the manifest of each file after the file has been delivered.
     stop:
-        Asked between files and while waiting; true ends the run after the last whole file.
+        Called between files and while waiting; a true result ends the run after the last complete file.
 
     Raises
     ------
     ShopstreamError
-        When a run that is not paced would reach into the future, a different run has used the same names, or a file
+        When a run that is not paced would end in the future, a different run has used the same file names, or a file
         cannot be written.
     """
     _refuse_the_future(options)
@@ -80,7 +80,7 @@ def generate(
         for file in generate_files(options):
             if not _wait_until(file.due if options.is_paced else 0.0, stop):
                 break
-            # The manifest first: whoever sees the file can know what is in it.
+            # Write the manifest first, so that it exists for every visible file.
             write_manifest(file.manifest, manifest_dir)
             write_by_rename(landing_dir / file.manifest.file, *file.content)
             behind = max(0.0, time.time() - file.due) if options.is_paced else 0.0
@@ -90,13 +90,13 @@ def generate(
     except OSError as error:
         raise ShopstreamError(
             f"{error.filename or landing_dir} cannot be written: {error.strerror}",
-            "Make room on the disk or mend its permissions, and start the run again",
+            "Make room on the disk or correct the permissions, and start the run again",
         ) from error
     return totals
 
 
 def _refuse_the_future(options: GeneratorOptions) -> None:
-    """Events past the tolerance of the contract would be rejected, against what their manifests say."""
+    """Refuse a run that ends in the future: the loader would reject events that its manifests count as valid."""
     if options.is_paced or options.duration_seconds is None:
         return
     end = options.start + timedelta(seconds=options.duration_seconds)
@@ -108,7 +108,7 @@ def _refuse_the_future(options: GeneratorOptions) -> None:
 
 
 def _wait_until(due: float, stop: Callable[[], bool] | None) -> bool:
-    """Wait for the wall clock, which is asked anew each time, so that no error adds up; false when told to stop."""
+    """Wait until the wall clock reaches ``due``; return false if stopped. Errors of sleep() do not add up."""
     while not (stop and stop()):
         missing = due - time.time()
         if missing <= 0:

@@ -1,4 +1,4 @@
-"""How visits go: who comes at which hour, what they look at, and where they drop out on the way to a purchase."""
+"""Draw visits: which customer comes at which hour, which products they view, and how far they get to a purchase."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from include.contract.columns import CHANNELS, DEVICES, EVENT_TYPES, PAYMENT_MET
 from include.generator.pools import Customers, Products
 
 # One event. The small integers are indices: type into EVENT_TYPES, customer and product into the pools, payment into
-# PAYMENT_METHODS with one more for "none", channel into CHANNELS, device into DEVICES. order is NO_ORDER and quantity 0
-# where the event has none.
+# PAYMENT_METHODS (or NO_PAYMENT), channel into CHANNELS, and device into DEVICES. An event without an order has order
+# NO_ORDER, one without a quantity has quantity 0.
 EVENT = np.dtype(
     [
         ("time_ms", np.int64),
@@ -43,14 +43,15 @@ VIEW, CART, WISHLIST, ORDER, PURCHASE = (
 MAX_VIEWS = 5
 GO_ON_LOOKING = 0.55
 ADD_TO_WISHLIST = 0.12
-# For a customer of willingness 1; the order is where the hour and the segment tell.
+# For a customer of willingness 1. The hour and the segment affect only the step to an order.
 ADD_TO_CART = 0.38
 PLACE_ORDER = 0.4
 PAY = 0.88
-# Mean events of a journey, to turn rows into journeys. An error here only delays: the calendar counts what it got.
+# Mean number of events per journey. An error here only shifts rows between windows, since the calendar counts the
+# actual events.
 JOURNEY_EVENTS = 3.0
 
-# The steps of a journey in their order, and the median seconds that pass before each.
+# The steps of a journey in order, and the median seconds before each.
 _STEPS = np.array([VIEW] * MAX_VIEWS + [WISHLIST, CART, ORDER, PURCHASE], np.int8)
 _MEDIAN_GAPS = np.array([0.0] + [10.0] * (MAX_VIEWS - 1) + [4.0, 6.0, 20.0, 9.0])
 _GAP_SPREAD = 0.9
@@ -64,27 +65,27 @@ _PAYMENT_SHARES = {"card": 0.55, "paypal": 0.27, "bank_transfer": 0.12, "gift_ca
 _CHANNEL_ODDS = np.cumsum([_CHANNEL_SHARES[name] for name in CHANNELS])
 _PAYMENT_ODDS = np.cumsum([_PAYMENT_SHARES[name] for name in PAYMENT_METHODS])
 
-# A session or order number is the millisecond of its begin, and below it 20 bits that step by an odd stride: none
-# repeats within a run. Ids that follow time keep what is looked up by them close together in an index, as UUIDv7 does.
+# A session or order number is the millisecond of its start followed by 20 bits that advance by an odd stride, so no
+# number repeats within a run. Like UUIDv7, ids ordered by time keep lookups close together in an index.
 _COUNTER_BITS = 20
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _STRIDE = 0x9E377
 
 
 def pick(events: Events, where: NDArray[Any]) -> Events:
-    """The events at these places: ``events[where]``, six times as fast, for it moves words and not fields."""
+    """Return ``events[where]``, six times as fast, by moving whole words instead of fields."""
     return np.take(events.view(np.int64).reshape(-1, _WORDS), where, axis=0).reshape(-1).view(EVENT)
 
 
 class Traffic:
-    """Draws visits from the customers and products.
+    """A source of random visits of the customers to the products.
 
     Parameters
     ----------
     customers, products:
         The pools.
     rng:
-        The source of all chance; the order of the calls matters.
+        The random number generator; the result depends on the order of the calls.
     """
 
     def __init__(self, customers: Customers, products: Products, rng: np.random.Generator) -> None:
@@ -94,14 +95,14 @@ class Traffic:
         self._next_session, self._next_order = (int(one) for one in rng.integers(0, _COUNTER_MASK, 2))
 
     def journeys(self, count: int, first_ms: float, span_ms: float) -> Events:
-        """Whole journeys: views, then perhaps a wish list, a cart, an order and its purchase.
+        """Draw whole journeys: views, then perhaps a wishlist entry, a cart, an order and its purchase.
 
         Parameters
         ----------
         count:
-            How many.
+            The number of journeys.
         first_ms, span_ms:
-            They begin within ``span_ms`` after ``first_ms``, Unix milliseconds; their last steps may lie later.
+            Journeys begin within ``span_ms`` after ``first_ms``, Unix milliseconds; their last steps may be later.
 
         Returns
         -------
@@ -128,7 +129,7 @@ class Traffic:
         events["time_ms"] += self._elapsed_ms(journey, step)
 
         looked_at = self._choose_products((count, MAX_VIEWS))
-        # What they wish for is the first product they saw; what they buy is the last.
+        # A wishlist entry is for the first product viewed; a cart, order or purchase is for the last one.
         which = np.where(step < MAX_VIEWS, step, np.where(step == _WISHLIST_STEP, 0, views[journey] - 1))
         events["product"] = looked_at[journey, which]
 
@@ -143,11 +144,11 @@ class Traffic:
         return events
 
     def glances(self, count: int, first_ms: float, span_ms: float) -> Events:
-        """Visits of one view each: people who look at one product and leave."""
+        """Draw visits of one view each: visitors who view one product and leave."""
         return self._visits(count, first_ms, span_ms)
 
     def single_events(self, types: NDArray[np.int8], first_ms: float, span_ms: float) -> Events:
-        """Events of the given types, each alone in its visit and complete by itself: the stuff of bad rows."""
+        """Draw events of the given types, each alone in its visit and valid by itself, for use as bad rows."""
         events = self._visits(len(types), first_ms, span_ms)
         events["type"] = types
         events["quantity"] = np.isin(types, (CART, ORDER, PURCHASE)) * self._quantities(len(types))
@@ -156,7 +157,7 @@ class Traffic:
         return events
 
     def _visits(self, count: int, first_ms: float, span_ms: float) -> Events:
-        """The first view of each visit."""
+        """Draw the first view of each visit."""
         rng = self._rng
         visits = np.empty(count, EVENT)
         visits["time_ms"] = first_ms + rng.random(count) * span_ms
@@ -180,11 +181,11 @@ class Traffic:
         return visits
 
     def _elapsed_ms(self, journey: NDArray[np.intp], step: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Milliseconds from the begin of its journey to each step, rising by at least the shortest gap."""
+        """Return the milliseconds from the start of its journey to each step, rising by at least the shortest gap."""
         gaps = _MEDIAN_GAPS[step] * self._rng.lognormal(0, _GAP_SPREAD, len(step))
         gaps = np.where(step == 0, 0.0, np.clip(gaps, _SHORTEST_GAP, _LONGEST_GAP))
         total = np.cumsum(gaps)
-        # The running sum goes on over all journeys: take away what it was at each journey's first step.
+        # The running sum spans all journeys, so subtract its value at the first step of each journey.
         begins = np.flatnonzero(step == 0)
         return ((total - total[begins][journey]) * 1000).astype(np.int64)
 
@@ -209,11 +210,11 @@ class Traffic:
 
 
 def _numbers(begins_ms: NDArray[np.int64], first: int) -> NDArray[np.int64]:
-    """One number for each begin, Unix milliseconds; ``first`` is how many came before, and where they began."""
+    """Return one number for each start in Unix milliseconds; ``first`` is the value of the counter."""
     counter = np.arange(first, first + len(begins_ms), dtype=np.int64)
     return begins_ms << _COUNTER_BITS | (counter * _STRIDE & _COUNTER_MASK)
 
 
 def _draw(odds: NDArray[np.float64], chance: NDArray[np.float64]) -> NDArray[np.intp]:
-    """An index for each chance; the last one also takes what rounding left above the cumulated odds."""
+    """Return an index for each random number; one above the cumulative odds, due to rounding, gets the last index."""
     return np.minimum(np.searchsorted(odds, chance, side="right"), len(odds) - 1)

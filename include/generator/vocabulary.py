@@ -1,4 +1,4 @@
-"""Where the customers live, and the words and prices that suit each category. Faker fills in the rest."""
+"""Define the countries of the customers, and the words and prices of each category. Faker supplies the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Assortment:
     price_spread: float
 
 
-# Italy is missing because the cities of Faker's it_IT differ from process to process, whatever the seed.
+# Italy is missing because the cities of Faker's it_IT differ between processes, even with the same seed.
 MARKETS = (
     Market("DE", "de_DE", "EUR", 1, 0.24),
     Market("FR", "fr_FR", "EUR", 1, 0.14),
@@ -41,7 +41,7 @@ MARKETS = (
 # Units of the currency for one EUR: list prices, not a market rate.
 LIST_PRICE_FACTORS = {"EUR": 1.0, "GBP": 0.87, "USD": 1.09}
 
-# By category of the contract. Some details hold commas, quotes and letters beyond ASCII, as real catalogues do.
+# By category of the contract. Some details contain commas, quotes and non-ASCII letters, as real catalogs do.
 ASSORTMENTS = {
     "Electronics": Assortment(
         ("Wireless", "Compact", "Curved", "Smart", "Portable", "Noise-Cancelling", "Ultra-Slim", "Solar"),
@@ -80,18 +80,18 @@ ASSORTMENTS = {
     ),
 }
 
-# How busy customers are by the hour of their own day, relative; the shape of a shop's day.
+# Relative activity of customers by their local hour.
 HOURLY_ACTIVITY = (
     0.35, 0.20, 0.12, 0.10, 0.12, 0.20, 0.40, 0.65, 0.85, 1.00, 1.10, 1.15,
     1.25, 1.20, 1.10, 1.10, 1.15, 1.25, 1.45, 1.70, 1.90, 1.85, 1.40, 0.80,
 )  # fmt: skip
 
-# How readily they buy by the hour of their own day, relative: browsing at night, buying in the evening.
+# Relative readiness to buy by local hour: customers browse at night and buy in the evening.
 HOURLY_WILLINGNESS = (
     0.70, 0.70, 0.70, 0.70, 0.70, 0.70, 0.90, 0.90, 0.90, 0.90, 0.90, 0.90,
     1.00, 1.00, 1.00, 1.00, 1.00, 1.20, 1.20, 1.20, 1.20, 1.20, 0.90, 0.90,
 )  # fmt: skip
 
-# How readily they buy, relative, and how much of the customers each segment is, from the most active down.
+# The share of the customers in each segment, from the most active down, and their relative readiness to buy.
 SEGMENT_SHARES = {"vip": 0.04, "loyal": 0.16, "regular": 0.50, "new": 0.30}
 SEGMENT_WILLINGNESS = {"vip": 1.5, "loyal": 1.25, "regular": 1.0, "new": 0.75}

@@ -1,5 +1,5 @@
-"""The metrics endpoint: stream, database, views, quality, alerts and objectives in Prometheus' format.
+"""Serve metrics of stream, database, views, quality, alerts and objectives in Prometheus' format.
 
-A small program of the platform: ``python -m include.metrics``. It imports neither Airflow nor Spark, keeps one
-connection to PostgreSQL, and answers also when there is none.
+The endpoint is a small program, ``python -m include.metrics``. It imports neither Airflow nor Spark, keeps one
+connection to PostgreSQL, and also answers while PostgreSQL is unavailable.
 """

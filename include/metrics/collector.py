@@ -1,4 +1,4 @@
-"""Asks PostgreSQL at each scrape, through one connection that is kept, and never waits long for it."""
+"""Query PostgreSQL at each scrape, through one persistent connection with a short timeout."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from include.errors import PlatformError
 from include.metrics.families import PREFIX, SOURCES, Family
 from include.metrics.ledger import Ledger
 from include.objectives.catalog import objectives_of
-from include.quality.suites import suite_names
+from include.quality.required import known_suites
 from include.settings import Settings
-from include.stream.status import ALIVE_WITHIN_SECONDS, QUERY_NAME
+from include.stream.intake.backlog import count_landed, sees_landing
+from include.stream.supervision.status import ALIVE_WITHIN_SECONDS, QUERY_NAME
 
-# A scrape of Prometheus waits ten seconds, unless it is told otherwise.
-PATIENCE_SECONDS = 3.0
-# The endpoint has no business with writing, whatever its role may do.
-_OPTIONS = f"-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout={round(1000 * PATIENCE_SECONDS)}"
+# Timeout for PostgreSQL. Prometheus itself waits ten seconds for a scrape unless configured otherwise.
+TIMEOUT_SECONDS = 3.0
+# The endpoint never writes, so its sessions are read-only even if its role may write.
+_OPTIONS = f"-c timezone=UTC -c default_transaction_read_only=on -c statement_timeout={round(1000 * TIMEOUT_SECONDS)}"
 
 _SQL = load_queries("metrics")
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Exporter:
     Parameters
     ----------
     settings:
-        Of the installation.
+        The settings of the installation.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,14 +65,14 @@ class Exporter:
             "query": QUERY_NAME,
             "alive_seconds": ALIVE_WITHIN_SECONDS,
             "views": list(view_names()),
-            "suites": list(suite_names()),
+            "suites": sorted(known_suites()),
             "objectives": [one.name for one in objectives],
             "bounds": [one.bound for one in objectives],
             "targets": [one.target for one in objectives],
         }
 
     def scrape(self) -> bytes:
-        """All metrics in Prometheus' text format; those of PostgreSQL are left out while it does not answer."""
+        """Return all metrics in Prometheus' text format, without those of PostgreSQL while it does not answer."""
         with self._lock:
             start = time.perf_counter()
             try:
@@ -79,36 +80,36 @@ class Exporter:
                 self._was_up = True
             except (psycopg2.Error, PlatformError) as error:
                 self._rows = {}
-                # Once, not at every scrape.
+                # Log the start of an outage, not every failed scrape.
                 if self._was_up:
-                    _log.warning("PostgreSQL cannot be asked: %s", str(error).strip())
+                    _log.warning("PostgreSQL cannot be queried: %s", str(error).strip())
                 self._was_up = False
             self._seconds = time.perf_counter() - start
             return generate_latest(self._registry)
 
     def readiness(self) -> dict[str, str]:
-        """What keeps the platform from serving fresh numbers, by part; empty when nothing does."""
+        """Return what keeps the platform from serving fresh numbers, by component; empty when it is ready."""
         with self._lock:
             try:
-                wish, is_alive = self._ask(self._read_readiness)
+                desired_state, is_alive = self._ask(self._read_readiness)
             except (psycopg2.Error, PlatformError) as error:
                 return {"database": str(error).strip().splitlines()[0]}
-        if wish != "run":
-            return {"stream": f"it is wished to {wish}"}
-        return {} if is_alive else {"stream": "no driver gives a sign of life"}
+        if desired_state != "run":
+            return {"stream": f"its desired state is {desired_state}"}
+        return {} if is_alive else {"stream": "no driver sends a heartbeat"}
 
     def families(self) -> list[Metric]:
-        """Every metric that there is, without asking PostgreSQL for values."""
+        """Return every metric without querying PostgreSQL for values."""
         return list(self._registry.collect())
 
     def describe(self) -> list[Metric]:
-        """Nothing: so that registering asks no database."""
+        """Return nothing, so that registering this collector does not query the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics that were read from PostgreSQL, and those of the disks; called by the registry."""
+        """Yield the metrics read from PostgreSQL and those of the disks; called by the registry."""
         yield GaugeMetricFamily(
-            f"{PREFIX}database_up", "Whether PostgreSQL answered this scrape: 1, or 0.", value=bool(self._rows)
+            f"{PREFIX}database_up", "Whether PostgreSQL answered this scrape: 1 or 0.", value=bool(self._rows)
         )
         yield GaugeMetricFamily(
             f"{PREFIX}scrape_seconds", "How long PostgreSQL took to answer this scrape.", value=self._seconds
@@ -124,19 +125,39 @@ class Exporter:
             cursor.execute(_SQL[source.query], self._parameters)
             columns = [column.name for column in cursor.description]
             rows[source.query] = [dict(zip(columns, row, strict=True)) for row in cursor]
+        rows["stream"] = [self._of_now(row) for row in rows["stream"]]
         self._ledger.advance(cursor)
         return rows
+
+    def _of_now(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row with the current backlog and lag; without a driver, count the waiting files here."""
+        if not row["is_up"]:
+            landed = count_landed(self._settings) if sees_landing(self._settings, row["epoch"]) else None
+            if landed is None:
+                # The stored numbers are outdated, so report none.
+                row |= {"backlog_files": None, "backlog_bytes": None}
+            else:
+                row |= {
+                    "backlog_files": landed.files + row["admitted_files"],
+                    "backlog_bytes": landed.size_bytes + row["admitted_bytes"],
+                }
+                if landed.oldest_at is not None:
+                    age = time.time() - landed.oldest_at.timestamp()
+                    row["waiting_seconds"] = max(float(row["waiting_seconds"]), age)
+        if row["lag_seconds"] is not None or row["waiting_seconds"]:
+            row["lag_seconds"] = max(float(row["lag_seconds"] or 0), float(row["waiting_seconds"]))
+        return row
 
     def _read_readiness(self, cursor: Any) -> Any:
         cursor.execute(_SQL["readiness"], self._parameters)
         return cursor.fetchone()
 
     def _ask(self, read: Any) -> Any:
-        """Read in one transaction; once more when the kept connection turns out to be lost."""
+        """Read in one transaction; reconnect and retry once if the open connection was lost."""
         is_kept = self._connection is not None
         try:
             if self._connection is None:
-                self._connection = connect(self._dsn, connect_timeout=round(PATIENCE_SECONDS), options=_OPTIONS)
+                self._connection = connect(self._dsn, connect_timeout=round(TIMEOUT_SECONDS), options=_OPTIONS)
             with self._connection, self._connection.cursor() as cursor:
                 return read(cursor)
         except (psycopg2.Error, PlatformError) as error:
@@ -148,7 +169,7 @@ class Exporter:
             raise
 
     def _free_bytes(self) -> Metric:
-        family = GaugeMetricFamily(f"{PREFIX}disk_free_bytes", "Room on the disk, by directory.", labels=["directory"])
+        family = GaugeMetricFamily(f"{PREFIX}disk_free_bytes", "Free disk space, by directory.", labels=["directory"])
         for name, path in (("home", self._settings.root), ("landing", self._settings.landing_dir)):
             if path.exists():
                 family.add_metric([name], shutil.disk_usage(path).free)
@@ -164,17 +185,19 @@ def _metric(family: Family, labels: tuple[str, ...], rows: list[dict[str, Any]])
     return metric
 
 
-def wait_with_patience(connection: Any) -> None:
-    """For ``psycopg2.extensions.set_wait_callback``: a server that accepts and then hangs must not hang this program.
+def wait_with_timeout(connection: Any) -> None:
+    """Wait for PostgreSQL with a timeout, as a callback for ``psycopg2.extensions.set_wait_callback``.
+
+    Without it, a server that accepts connections and then hangs would block this program.
 
     Raises
     ------
     psycopg2.OperationalError
-        When it does not answer in time.
+        When the server does not answer in time.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while (state := connection.poll()) != POLL_OK:
         waiting = ([connection.fileno()], []) if state == POLL_READ else ([], [connection.fileno()])
         left = deadline - time.monotonic()
         if left <= 0 or not any(select.select(*waiting, [], left)):
-            raise psycopg2.OperationalError(f"PostgreSQL did not answer within {PATIENCE_SECONDS:g} s")
+            raise psycopg2.OperationalError(f"PostgreSQL did not answer within {TIMEOUT_SECONDS:g} s")

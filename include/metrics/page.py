@@ -1,4 +1,4 @@
-"""Renders the table of metrics into docs/observability.md: ``python -m include.metrics.page`` rewrites it.
+"""Write the table of metrics to docs/observability.md: ``python -m include.metrics.page``.
 
 ``tests/unit/test_dashboards.py`` fails when the page and the metrics differ.
 """
@@ -18,7 +18,7 @@ _LABELS = {PREFIX + family.name: source.labels for source in SOURCES for family 
 
 
 def with_metrics(text: str) -> str:
-    """The text with the block between the two markers made anew."""
+    """Return the text with the block between the two markers regenerated."""
     rows = "".join(
         f"| `{name}` | {kind} | {meaning}{_by(name.removesuffix('_total'))} |\n" for name, kind, meaning in metrics()
     )
@@ -26,7 +26,7 @@ def with_metrics(text: str) -> str:
 
 
 def metrics() -> list[tuple[str, str, str]]:
-    """Name, kind and meaning of each metric of Shopstream's own, as they stand in the queries of Prometheus."""
+    """Return name, kind and meaning of each Shopstream metric, with the names used in Prometheus queries."""
     families = Exporter(Settings.from_env({})).families()
     return [
         (one.name + ("_total" if one.type == "counter" else ""), one.type, one.documentation)

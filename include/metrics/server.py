@@ -1,4 +1,4 @@
-"""Serves the metrics, and whether the program lives and the platform is ready, over HTTP."""
+"""Serve the metrics, a health check and a readiness check over HTTP."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _log = logging.getLogger(__name__)
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """Answers ``GET`` of three paths.
+    """An HTTP server that answers ``GET`` requests for three paths.
 
-    - ``/metrics``: all metrics, always with status 200: that PostgreSQL is away is one of them.
-    - ``/health``: 200 while this program lives.
-    - ``/ready``: 200 while PostgreSQL answers and a driver of the stream lives; else 503, with what is amiss by part.
+    - ``/metrics``: all metrics, always with status 200; one of them says whether PostgreSQL answers.
+    - ``/health``: 200 while this program runs.
+    - ``/ready``: 200 while PostgreSQL answers and a stream driver is alive; else 503, with the problem by component.
 
     Parameters
     ----------
     host, port:
-        Where it listens.
+        The address to listen on.
     exporter:
-        What it serves.
+        The source of the metrics and of the readiness.
     """
 
     daemon_threads = True
@@ -40,7 +40,7 @@ class MetricsServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: MetricsServer
-    # Of a client that is silent, seconds.
+    # Timeout for a client that sends nothing, seconds.
     timeout = 10
 
     def do_GET(self) -> None:
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.SERVICE_UNAVAILABLE if amiss else HTTPStatus.OK
             self._answer_json(status, {"status": "not ready" if amiss else "ready", **amiss})
         else:
-            self._answer_json(HTTPStatus.NOT_FOUND, {"error": "there are /metrics, /health and /ready"})
+            self._answer_json(HTTPStatus.NOT_FOUND, {"error": "not found; try /metrics, /health or /ready"})
 
     def _answer_json(self, status: HTTPStatus, body: dict[str, str]) -> None:
         self._answer(status, _JSON, json.dumps(body).encode() + b"\n")
@@ -67,5 +67,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """A line for every scrape would bury what matters."""
+        """Log requests at debug level, since a line for every scrape would bury other messages."""
         _log.debug(format, *arguments)

@@ -1,1 +1,1 @@
-"""Service level objectives: what is promised, measured each minute, its misses and how well it was kept by month."""
+"""Define the service level objectives, measure them every minute, and record misses and attainment by month."""

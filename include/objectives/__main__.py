@@ -1,4 +1,4 @@
-"""``make objectives``: how well each objective is kept, as a table in the terminal."""
+"""Print how well each objective is met, as a table in the terminal (``make objectives``)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.table import Table
 from include.errors import ShopstreamError
 from include.objectives.catalog import Objective, describe, objectives_of
 from include.objectives.report import Attainment, Current, RecordedMiss, attainment, current, misses
-from include.platform.report import make_console
-from include.platform.supervisor import running_settings
+from include.platform.commands.report import make_console
+from include.platform.programs.supervisor import running_settings
 from include.settings import Settings
 
 _MISSES_SHOWN = 5
 
 
 def main() -> int:
-    """Print the table and the newest misses; 1 when the database cannot be asked."""
+    """Print the table and the newest misses; return 1 when the database is unavailable."""
     console = make_console()
     try:
         settings = running_settings(Settings.from_env())
@@ -39,7 +39,7 @@ def main() -> int:
 
 def _table(objectives: tuple[Objective, ...], kept: dict[str, Attainment], now: dict[str, Current]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for header in ("objective", "promised", "now", "this month", "target", "judged"):
+    for header in ("objective", "bound", "now", "this month", "target", "evaluated"):
         table.add_column(header, justify="left" if header == "objective" else "right")
     for one in objectives:
         month = kept.get(one.name)
@@ -61,7 +61,7 @@ def _now(objective: Objective, newest: Current) -> str:
 
 
 def _line(miss: RecordedMiss, objectives: dict[str, Objective]) -> str:
-    lasted = "lasts" if miss.ended_at is None else f"{(miss.ended_at - miss.began_at).total_seconds() / 60:.0f} min"
+    lasted = "ongoing" if miss.ended_at is None else f"{(miss.ended_at - miss.began_at).total_seconds() / 60:.0f} min"
     objective = objectives.get(miss.objective)
     worst = "" if objective is None or miss.worst_value is None else f", {describe(miss.worst_value, objective.unit)}"
     seen = f" [dim]({escape(miss.acknowledged_by)})[/dim]" if miss.acknowledged_by else ""

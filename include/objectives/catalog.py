@@ -1,6 +1,6 @@
-"""What is promised: every service level objective, as data.
+"""Define every service level objective, as data.
 
-To change a bound or a target, change it here; to add an objective, add a record and the query that measures it. The
+To change a bound or a target, change it here. To add an objective, add a record and the query that measures it. The
 table in ``docs/objectives.md`` is generated from this file.
 """
 
@@ -18,29 +18,31 @@ Direction = Literal["at_most", "at_least"]
 
 @dataclass(frozen=True)
 class Objective:
-    """A promise that is held against a measured value each minute.
+    """An objective that is compared with a measured value every minute.
 
     Parameters
     ----------
     name:
         Its key in the tables, and the name of the query that measures it (``include/sql/queries/objectives.sql``).
     title:
-        What is promised, without the bound: the title of its alert.
+        The objective in a few words, without the bound; used as the title of its alert.
     unit, bound, direction:
         A minute meets the objective when its value is at most, or at least, the bound.
     target:
-        Share of the judged minutes of a month that should meet it.
+        Share of the evaluated minutes of a month that should meet it.
     measures:
-        What the value is.
+        Definition of the measured value.
     why:
-        Why it is promised, and why with this bound.
+        The reason for the objective and for its bound.
     runbook:
-        What to do when it is missed.
-    severity, patience_minutes:
-        Of the alert, and how long the objective is missed before it is raised. The miss is on record from its first
-        minute; of a fault of the stream watch_stream tells at once, and need not be echoed unless it lasts.
+        The instructions for when it is missed.
+    severity, grace_minutes:
+        Severity of the alert, and for how many minutes the objective must be missed before the alert is raised. The
+        miss is recorded from its first minute. For a fault of the stream, watch_stream alerts immediately, so an alert
+        of the objective is useful only when the fault lasts.
     causes:
-        The queries of ``objective_causes.sql`` that can tell why it was missed; ``watch`` asks the judge of the stream.
+        The queries of ``objective_causes.sql`` that can explain a miss; ``watch`` stands for the diagnosis of the
+        stream.
     """
 
     name: str
@@ -53,7 +55,7 @@ class Objective:
     why: str
     runbook: str
     severity: Severity = "warning"
-    patience_minutes: int = 1
+    grace_minutes: int = 1
     causes: tuple[str, ...] = ()
 
     @property
@@ -62,13 +64,13 @@ class Objective:
         return f"{self.direction.replace('_', ' ')} {describe(self.bound, self.unit)}"
 
     def is_met(self, value: float | None) -> bool:
-        """Whether a value meets the bound. With nothing to measure nothing was broken."""
+        """Return whether a value meets the bound; a minute with nothing to measure meets it."""
         if value is None:
             return True
         return value <= self.bound if self.direction == "at_most" else value >= self.bound
 
     def worst(self, *values: float | None) -> float | None:
-        """The value that is furthest on the wrong side; None without any."""
+        """Return the worst of the values, or None if there are none."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -76,7 +78,7 @@ class Objective:
 
 
 def describe(value: float, unit: Unit) -> str:
-    """A value with its unit, for people: ``4.2 s``, ``16 min``, ``3.1 %``, ``512 files``."""
+    """Format a value with its unit for people: ``4.2 s``, ``16 min``, ``3.1 %``, ``512 files``."""
     if unit == "share":
         return f"{100 * value:.3g} %"
     if unit == "files":
@@ -93,20 +95,20 @@ _OBJECTIVES = (
         direction="at_most",
         target=0.99,
         measures=(
-            "From the moment that a file becomes visible in the landing folder to the commit of its rows: the 99th "
-            "percentile over the rows committed in the minute. A file that is admitted and still waits at the end of "
-            "the minute counts with its age."
+            "Time from the moment a file becomes visible in the landing folder to the commit of its rows, as the 99th "
+            "percentile over the rows committed in the minute. A file that is still waiting at the end of the minute, "
+            "in the folder or admitted, counts with its age."
         ),
         why=(
-            "Whoever looks at the shop's numbers takes them for now. The median is under a second on two cores; five "
-            "seconds leave room for a slow batch or a checkpoint of PostgreSQL, not for a backlog."
+            "Users of the shop's figures expect them to be current. The median is under a second on two cores. Five "
+            "seconds leave room for a slow batch or a checkpoint of PostgreSQL, but not for a backlog."
         ),
         runbook=(
-            "Look at `make status`: a backlog means that more arrives than is loaded (fewer or larger files, more "
-            "cores); none means slow batches, shop.batches.durations_ms says in which stage. A very large file misses "
-            "it by itself, for as long as it takes."
+            "Run `make status`. A backlog means that more arrives than is loaded; use fewer or larger files, or more "
+            "cores. Without a backlog the batches are slow, and shop.batches.durations_ms shows in which stage. A "
+            "single very large file also causes a miss, for as long as its load takes."
         ),
-        patience_minutes=5,
+        grace_minutes=5,
         causes=("watch", "restarts", "large_files", "slowest_batch"),
     ),
     Objective(
@@ -116,16 +118,19 @@ _OBJECTIVES = (
         bound=500,
         direction="at_most",
         target=0.99,
-        measures="Files that wait, in the landing folder or admitted, at the newest turn of the stream's loop.",
+        measures=(
+            "Number of waiting files, in the landing folder or admitted, at the newest turn of the stream's loop. "
+            "While no driver is alive, the evaluation counts them itself."
+        ),
         why=(
-            "A backlog is delay that nobody has felt yet. The bound is `SHOPSTREAM_MAX_BACKLOG_FILES`, at which the "
-            "scheduled feed stops by itself."
+            "A backlog is a delay that does not show in the figures yet. The bound is `SHOPSTREAM_MAX_BACKLOG_FILES`, "
+            "at which the scheduled feed stops by itself."
         ),
         runbook=(
-            "The stream is slower than its sources, or takes in nothing: the log of watch_stream says which. The rest "
-            "is worked off by itself once the cause is gone."
+            "The stream is slower than its sources, or takes in no files; the log of watch_stream says which. The "
+            "backlog is loaded without intervention once the cause is removed."
         ),
-        patience_minutes=5,
+        grace_minutes=5,
         causes=("watch", "restarts", "large_files", "slowest_batch"),
     ),
     Objective(
@@ -135,16 +140,16 @@ _OBJECTIVES = (
         bound=0.05,
         direction="at_most",
         target=0.99,
-        measures="Rejected rows, of all rows that were read by the batches committed in the minute.",
+        measures="Share of rejected rows among all rows read by the batches committed in the minute.",
         why=(
-            "Rejects are data that the numbers lack. The made-up feed has one percent of them on purpose; five percent "
-            "is a sender that has changed its format."
+            "Rejected rows are missing from the figures. The generated feed has one percent of them on purpose. Five "
+            "percent means that a sender has changed its format."
         ),
         runbook=(
-            "shop.rejects has the rows with every reason. Have the sender mend its files and deliver the rejected rows "
-            "again under the same event_id; nothing is doubled."
+            "shop.rejects has the rows with all reasons. Ask the sender to correct its files and to deliver the "
+            "rejected rows again under the same event_id; no event is stored twice."
         ),
-        patience_minutes=2,
+        grace_minutes=2,
         causes=("reject_reasons",),
     ),
     Objective(
@@ -154,16 +159,18 @@ _OBJECTIVES = (
         bound=960.0,
         direction="at_most",
         target=0.99,
-        measures="Age, at the end of the minute, of the newest published refresh of the view whose one is oldest.",
+        measures=(
+            "Age, at the end of the minute, of the newest published refresh of the view for which this age is highest."
+        ),
         why=(
-            "Analysts read the views, not the stream. They are refreshed every five minutes: two refreshes in a row "
-            "may fail before it counts, as for check_freshness in refresh_views."
+            "Analysts read the views, not the stream. The views are refreshed every five minutes, so two refreshes in "
+            "a row may fail before the objective is missed, as for check_freshness in refresh_views."
         ),
         runbook=(
-            "Read the last run of refresh_views. A view that is held back by its checks is named with them in "
-            "shop.refreshes.held_because: mend the data, or the suite when it is wrong."
+            "Read the log of the last run of refresh_views. If a view is held back, shop.refreshes.held_because names "
+            "the failed checks; correct the data, or the suite if it is wrong."
         ),
-        patience_minutes=2,
+        grace_minutes=2,
         causes=("held_views", "failed_refreshes"),
     ),
     Objective(
@@ -174,18 +181,18 @@ _OBJECTIVES = (
         direction="at_least",
         target=0.995,
         measures=(
-            "Share of the minute in which a driver of the stream lived, by its starts, ends and signs of life (one a "
-            "second). Only while the stream is wished to run."
+            "Share of the minute in which a driver of the stream was alive, according to its starts, ends and "
+            "heartbeats (one per second). Outages of PostgreSQL, Airflow or the machine count; planned work does not."
         ),
         why=(
-            "A driver that dies is started again within some ten seconds: that much of a minute may be lost; for all "
-            "else somebody is needed, or soon will be."
+            "A driver that dies is restarted within about ten seconds, so that much of a minute may be lost. A longer "
+            "outage needs an operator, now or soon."
         ),
         runbook=(
-            "watch_stream has found it too and says what is wrong; the log of run_stream in stream_events has the end "
-            "of the last driver's log. The column error of shop.runs says why each ended."
+            "watch_stream has found the fault, too, and says what is wrong. The log of run_stream in stream_events has "
+            "the end of the last driver's log. The column error of shop.runs says why each driver ended."
         ),
-        patience_minutes=5,
+        grace_minutes=5,
         causes=("watch", "restarts"),
     ),
     Objective(
@@ -195,14 +202,17 @@ _OBJECTIVES = (
         bound=1800.0,
         direction="at_most",
         target=0.99,
-        measures="Age, at the end of the minute, of the newest results of the suite whose results are oldest.",
+        measures=(
+            "Age, at the end of the minute, of the newest verdict of the suite for which this age is highest. An "
+            "invalid suite has no verdict."
+        ),
         why=(
-            "A verdict that is hours old says nothing of the numbers of now. check_quality runs every ten minutes: two "
-            "runs in a row may fail to say anything. A check that fails is no miss: it is an answer."
+            "A verdict that is hours old says nothing about the current figures. check_quality runs every ten minutes, "
+            "so two runs in a row may end without a verdict. A failed check is a verdict and therefore not a miss."
         ),
         runbook=(
-            "Read the last run of check_quality. A suite that cannot be read is named with file and line: "
-            "`make check-suites` finds the same at once."
+            "Read the log of the last run of check_quality. It names an invalid suite with file and line; "
+            "`make check-suites` finds the same fault immediately."
         ),
         causes=("broken_suites",),
     ),
@@ -210,6 +220,6 @@ _OBJECTIVES = (
 
 
 def objectives_of(settings: Settings) -> tuple[Objective, ...]:
-    """The objectives of an installation: the bound of the backlog is a setting that the feed obeys, too."""
+    """Return the objectives of an installation, in which a setting, also used by the feed, bounds the backlog."""
     bounds = {"backlog": float(settings.max_backlog_files)}
     return tuple(replace(one, bound=bounds.get(one.name, one.bound)) for one in _OBJECTIVES)

@@ -1,4 +1,4 @@
-"""Why an objective was missed, as far as the database can tell."""
+"""Find the causes of a missed objective in the database."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from include.db import load_queries
 from include.db.views import view_names
 from include.objectives.catalog import Objective
 from include.objectives.misses import Miss
-from include.quality.suites import suite_names
+from include.quality.required import known_suites
 from include.settings import Settings
-from include.stream.status import QUERY_NAME
-from include.stream.watch import Finding
+from include.stream.supervision.diagnosis import Finding
+from include.stream.supervision.status import QUERY_NAME
 
 WATCH = "watch"
 
-# What is seen as a miss may have begun shortly before.
+# The cause of a miss may have begun shortly before it.
 _BEFORE = timedelta(minutes=1)
 _LONGEST = 2000
 _SQL = load_queries("objective_causes")
@@ -32,20 +32,20 @@ def find_cause(
     findings: Sequence[Finding],
     until: datetime,
 ) -> str | None:
-    """Everything that was found to explain a miss, or None.
+    """Return all causes found for a miss, one per line, or None.
 
     Parameters
     ----------
     cursor:
-        Of the role ops.
+        A cursor of the role ops.
     objective, miss:
-        What was missed, and when.
+        The missed objective and the miss.
     settings:
-        Tell what a large file is.
+        They define the size of a large file.
     findings:
-        What is wrong with the stream at this moment; they explain only a miss that is not over.
+        Current findings about the stream; they explain only a miss that is not over.
     until:
-        The end of the time that is looked at.
+        End of the time range that is searched.
     """
     parameters = {
         "query": QUERY_NAME,
@@ -54,7 +54,7 @@ def find_cause(
         "bound": objective.bound,
         "large_bytes": settings.max_bytes_per_batch // 2,
         "views": list(view_names()),
-        "suites": list(suite_names()),
+        "suites": sorted(known_suites()),
     }
     found: list[str] = []
     for cause in objective.causes:

@@ -1,4 +1,4 @@
-"""Judges the objectives: once a minute, from what the database knows. A miss is data, not a failure."""
+"""Evaluate the objectives every minute from the data in the database; a miss is data, not a failure."""
 
 from __future__ import annotations
 
@@ -6,68 +6,75 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from include.alerts.planned import note_catching_up
 from include.db import load_queries, transaction
 from include.objectives.catalog import Objective, objectives_of
 from include.objectives.causes import find_cause
-from include.objectives.measure import measure, minutes_to_judge
-from include.objectives.misses import JudgedMinute, Miss, follow
+from include.objectives.measure import measure, minutes_to_evaluate
+from include.objectives.misses import EvaluatedMinute, Miss, follow
+from include.objectives.waiting import Waiting
 from include.settings import Settings
-from include.stream.status import stream_status
-from include.stream.watch import Finding, Limits, judge
+from include.stream.supervision.diagnosis import Finding, Limits, diagnose
+from include.stream.supervision.status import stream_status
 
-# Any constant serves: two evaluations must only agree on it.
+# An arbitrary number that all evaluations share.
 _ADVISORY_LOCK = 5_340_013
 _SQL = load_queries("objectives")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation found: the minutes that it judged by objective, and the misses that are open now."""
+    """The result of one evaluation: the evaluated minutes by objective, and the open misses."""
 
-    judged: dict[Objective, list[JudgedMinute]]
+    evaluated: dict[Objective, list[EvaluatedMinute]]
     open_misses: dict[Objective, Miss]
 
     @property
     def minutes(self) -> int:
-        """How many minutes were judged, for the objective that was judged in most of them."""
-        return max((len(minutes) for minutes in self.judged.values()), default=0)
+        """Number of evaluated minutes, for the objective with the most of them."""
+        return max((len(minutes) for minutes in self.evaluated.values()), default=0)
 
 
 def evaluate(dsn: str, settings: Settings, *, now: datetime | None = None) -> Evaluation:
-    """Judge the minutes that have ended since the last time, and record them with the misses that they make.
+    """Evaluate the minutes that have ended since the last evaluation, and record them with their misses.
+
+    The minutes of an outage of the database, of Airflow or of the whole machine are evaluated afterwards. Only planned
+    downtime is left out.
 
     Parameters
     ----------
     dsn:
         A connection as role ops.
     settings:
-        Of the installation: they have the bound of the backlog and the limits of the stream.
+        Settings of the installation, with the bound of the backlog and the limits of the stream.
     now:
-        The moment to judge from; default the database's clock.
+        The time to use as now; default the database's clock.
     """
-    # Before the transaction: it needs a connection of its own.
-    findings = judge(stream_status(dsn), Limits.of(settings))
+    # Read the status before the transaction, since this needs a connection of its own.
+    findings = diagnose(stream_status(dsn), Limits.of(settings))
+    waiting = Waiting.of(settings)
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["lock"], {"key": _ADVISORY_LOCK})
-        minutes = minutes_to_judge(cursor, now)
+        note_catching_up(cursor, waiting.since, now)
+        minutes = minutes_to_evaluate(cursor, now)
         objectives = objectives_of(settings)
-        judged = measure(cursor, objectives, minutes) if minutes else {}
-        _record(cursor, judged)
+        evaluated = measure(cursor, objectives, minutes, waiting) if minutes else {}
+        _record(cursor, evaluated)
         cursor.execute(_SQL["end_misses_of_others"], {"objectives": [one.name for one in objectives]})
         before = _open_misses(cursor)
         open_misses = {}
         for objective in objectives:
-            missed = follow(objective, before.get(objective.name), judged.get(objective, []))
+            missed = follow(objective, before.get(objective.name), evaluated.get(objective, []))
             for miss in missed:
                 _store(cursor, objective, _explained(cursor, objective, miss, settings, findings))
             last = missed[-1] if missed else before.get(objective.name)
             if last and not last.is_over:
                 open_misses[objective] = last
-        return Evaluation(judged, open_misses)
+        return Evaluation(evaluated, open_misses)
 
 
-def _record(cursor: Any, judged: dict[Objective, list[JudgedMinute]]) -> None:
-    rows = [(objective, one) for objective, minutes in judged.items() for one in minutes]
+def _record(cursor: Any, evaluated: dict[Objective, list[EvaluatedMinute]]) -> None:
+    rows = [(objective, one) for objective, minutes in evaluated.items() for one in minutes]
     cursor.execute(
         _SQL["record"],
         {

@@ -1,4 +1,4 @@
-"""Stretches of minutes in which an objective was missed: when each began, how bad it was, and whether it is over."""
+"""Combine missed minutes into misses, with their beginning, their worst value, and whether they are over."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from include.objectives.catalog import Objective
 
 MINUTE = timedelta(minutes=1)
-# Nobody knows how it was in a longer gap, so two missed minutes around it are two misses.
+# Two missed minutes on both sides of a longer gap are two misses, since the state during the gap is unknown.
 LONGEST_GAP = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class JudgedMinute:
-    """One minute of one objective: when it began, what was measured (None when there was nothing), the verdict."""
+class EvaluatedMinute:
+    """One evaluated minute of one objective; ``value`` is None when there was nothing to measure."""
 
     minute: datetime
     value: float | None
@@ -24,20 +24,20 @@ class JudgedMinute:
 
 @dataclass(frozen=True)
 class Miss:
-    """Minutes in a row that missed an objective.
+    """Consecutive minutes that missed an objective.
 
     Parameters
     ----------
     began_at, missed_until:
-        The beginning of the first of them and the end of the last one.
+        The beginning of the first minute and the end of the last one.
     worst_value:
-        The worst of their values.
+        The worst value of these minutes.
     is_over:
-        Whether a minute that met the objective has followed, or a gap in which nobody looked.
+        Whether a minute that met the objective has followed, or a gap without evaluated minutes.
     miss_id:
-        Its row; None for one that is not stored yet.
+        The id of its row; None for a miss that is not stored yet.
     cause:
-        Why, if that is known.
+        The cause, if known.
     """
 
     began_at: datetime
@@ -48,13 +48,13 @@ class Miss:
     cause: str | None = None
 
 
-def follow(objective: Objective, before: Miss | None, minutes: Iterable[JudgedMinute]) -> list[Miss]:
-    """What becomes of the miss that was open before, and what begins, through further judged minutes.
+def follow(objective: Objective, before: Miss | None, minutes: Iterable[EvaluatedMinute]) -> list[Miss]:
+    """Apply further evaluated minutes to the miss that was open before; extend it, end it, or begin new ones.
 
     Returns
     -------
     list of Miss
-        Every miss that is new or changed, the oldest first; only the last one can be still open.
+        Every new or changed miss, the oldest first; only the last one can still be open.
     """
     found: list[Miss] = []
     current = before

@@ -1,4 +1,4 @@
-"""Renders the objectives into docs/objectives.md: ``python -m include.objectives.page`` rewrites it.
+"""Render the objectives into docs/objectives.md: ``python -m include.objectives.page`` rewrites it.
 
 ``tests/unit/test_objectives.py`` fails when the page and the objectives differ.
 """
@@ -15,13 +15,13 @@ END = "<!-- end of objectives -->"
 
 
 def with_objectives(text: str) -> str:
-    """The text with the block between the two markers made anew, with the bounds of the default settings."""
+    """Return the text with the block between the two markers regenerated from the default settings."""
     objectives = objectives_of(Settings.from_env({}))
     rows = "".join(
-        f"| [`{one.name}`](#{one.name}) | {one.promise} | {one.target:.1%} | {one.patience_minutes} min |\n"
+        f"| [`{one.name}`](#{one.name}) | {one.promise} | {one.target:.1%} | {one.grace_minutes} min |\n"
         for one in objectives
     )
-    head = "| objective | promised | of the minutes of a month | alert after |\n|---|---|---|---|\n"
+    head = "| objective | bound | target (share of a month's minutes) | alert after |\n|---|---|---|---|\n"
     return replace_block(text, BEGIN, END, head + rows + "".join(map(_section, objectives)))
 
 

@@ -1,4 +1,4 @@
-"""Reads how well the objectives are kept: attainment by month, newest values, misses; and acknowledges these."""
+"""Read the attainment of the objectives by month, their newest values and their misses, and acknowledge misses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SQL = load_queries("objective_report")
 
 
 class ObjectiveError(ShopstreamError):
-    """An objective or a miss that does not exist was asked for."""
+    """The requested objective or miss does not exist."""
 
 
 @dataclass(frozen=True)
 class Attainment:
-    """How well an objective was kept in a UTC month: the minutes that were judged, and those that met it."""
+    """The attainment of an objective in a UTC month: the number of evaluated minutes, and of those that met it."""
 
     objective: str
     month: date
@@ -28,14 +28,15 @@ class Attainment:
 
     @property
     def share(self) -> float:
-        """Of the judged minutes, those that met it."""
+        """Share of the evaluated minutes that met the objective."""
         return self.met / self.minutes
 
 
 @dataclass(frozen=True)
 class Current:
-    """The newest judged minute of an objective; all None before the first one. ``miss_id`` and ``missed_since`` are
-    those of the miss that is open.
+    """The newest evaluated minute of an objective; all fields are None before the first one.
+
+    ``miss_id`` and ``missed_since`` belong to the open miss.
     """
 
     objective: str
@@ -65,7 +66,7 @@ class RecordedMiss:
 
 @dataclass(frozen=True)
 class RecordedMinute:
-    """A judged minute of an objective: when it began, what was measured, the bound of then, the verdict."""
+    """An evaluated minute of an objective: its beginning, its value, the bound in force at that time, the verdict."""
 
     minute: datetime
     value: float | None
@@ -74,17 +75,17 @@ class RecordedMinute:
 
 
 def attainment(dsn: str, *, months: int = 1) -> list[Attainment]:
-    """How well each objective was kept in this month and those before it, the newest month first."""
+    """Return the attainment of each objective in this month and those before it, the newest month first."""
     return [Attainment(*row) for row in _rows(dsn, "attainment", months=months)]
 
 
 def current(dsn: str, objectives: tuple[Objective, ...]) -> list[Current]:
-    """The newest value of each of the objectives, in their order."""
+    """Return the newest value of each objective, in the given order."""
     return [Current(*row) for row in _rows(dsn, "current", objectives=[one.name for one in objectives])]
 
 
 def minutes(dsn: str, objective: str, *, since: datetime) -> list[RecordedMinute]:
-    """The judged minutes of an objective from a moment on, the oldest first."""
+    """Return the evaluated minutes of an objective since a given time, the oldest first."""
     return [RecordedMinute(*row) for row in _rows(dsn, "minutes", objective=objective, since=since)]
 
 
@@ -96,18 +97,18 @@ def misses(
     after: RecordedMiss | None = None,
     limit: int = 50,
 ) -> list[RecordedMiss]:
-    """Misses, the newest first.
+    """Return misses, the newest first.
 
     Parameters
     ----------
     dsn:
         A connection with read access to ``shop``.
     objective, is_open:
-        Only those of one objective; only those that last, or that are over.
+        Return only the misses of one objective; only open ones, or only those that are over.
     after:
-        The last miss of the page before.
+        The last miss of the previous page.
     limit:
-        Most misses of a page.
+        Maximum number of misses per page.
     """
     return [
         RecordedMiss(*row)
@@ -124,30 +125,30 @@ def misses(
 
 
 def find_miss(dsn: str, miss_id: int) -> RecordedMiss:
-    """One miss.
+    """Return one miss.
 
     Raises
     ------
     ObjectiveError
-        When there is none of that id.
+        When no miss has this id.
     """
     return _miss(_rows(dsn, "miss", miss_id=miss_id), miss_id)
 
 
 def acknowledge_miss(dsn: str, miss_id: int, by: str, note: str | None = None) -> RecordedMiss:
-    """Write down who has looked at a miss, and what that person says of it (role ops); returns the miss.
+    """Record which user has looked at a miss, with an optional note (role ops); return the miss.
 
     Raises
     ------
     ObjectiveError
-        When there is none of that id.
+        When no miss has this id.
     """
     return _miss(_rows(dsn, "acknowledge", miss_id=miss_id, by=by, note=note), miss_id)
 
 
 def _miss(rows: list[Any], miss_id: int) -> RecordedMiss:
     if not rows:
-        raise ObjectiveError(f"there is no miss {miss_id}", "See shop.objective_misses for those that are on record")
+        raise ObjectiveError(f"there is no miss {miss_id}", "See shop.objective_misses for the recorded misses")
     return RecordedMiss(*rows[0])
 
 

@@ -1,8 +1,8 @@
-"""Data quality: the suites of ``expectations/``, run by Great Expectations, with results as rows in Postgres.
+"""Run the suites of ``expectations/`` with Great Expectations and store the results in Postgres.
 
-``suites`` loads the YAML files, which ``reading`` validates into what ``model`` defines. ``run`` makes one run of a
-suite; ``engine`` and ``catalog`` are the only modules that know Great Expectations. ``results`` says what came out,
-``store`` writes it down, ``alerting`` tells people, ``pages`` shows it. ``publication`` checks views before anybody
-reads them. Great Expectations takes seconds to import: it is imported by the functions that need it, never by importing
-a module of this package.
+``suites`` loads the YAML files; ``reading`` validates them into the classes of ``model``. ``run`` runs one suite.
+``engine`` and ``catalog`` are the only modules that use Great Expectations. ``results`` defines the outcome of a run,
+``store`` writes it to Postgres, ``alerting`` raises and resolves alerts, and ``pages`` writes the Data Docs.
+``publication`` checks views before they are published. Great Expectations takes seconds to import, so the functions
+that need it import it; importing a module of this package never does.
 """

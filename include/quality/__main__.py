@@ -1,4 +1,4 @@
-"""The suites from the command line: ``python -m include.quality validate`` and ``... check``."""
+"""Validate or run the suites: ``python -m include.quality validate`` and ``... check``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from include.settings import Settings
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 0 when all is well, 1 when a suite is wrong or a critical check failed."""
+    """Run a command and return its exit code: 1 when a suite is invalid or a critical check failed, else 0."""
     arguments = _parser().parse_args(argv)
     try:
         if arguments.command == "validate":
@@ -30,12 +30,12 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.quality", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    validate = commands.add_parser("validate", help="read all suites and report every mistake; needs no database")
+    validate = commands.add_parser("validate", help="validate all suites and report every mistake, without a database")
     validate.add_argument("directory", nargs="?", type=Path, default=SUITES_DIR, help="default: %(default)s")
     check = commands.add_parser("check", help="run suites against Postgres and store the results")
     check.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite; may be repeated")
     check.add_argument("--table", metavar="TABLE", help="only the suites of this table, for example shop.events")
-    check.add_argument("--full", action="store_true", help="all rows, not only what is new")
+    check.add_argument("--full", action="store_true", help="check all rows, not only new ones")
     check.add_argument("--directory", type=Path, default=SUITES_DIR, help="default: %(default)s")
     return parser
 

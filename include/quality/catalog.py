@@ -1,4 +1,4 @@
-"""Great Expectations' expectation classes: which exist, what they take, and instances of them."""
+"""List the expectation classes of Great Expectations and their parameters, and create instances of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import Any
 
-# Fields of every class that are no business of a suite's author. Conditions on rows are SQL: `rows:` or a custom check.
+# Fields of every class that a suite may not set. Row conditions are written in SQL: as `rows:` or as a custom check.
 _INTERNAL_FIELDS = frozenset(
     {
         "batch_id",
@@ -26,13 +26,13 @@ _INTERNAL_FIELDS = frozenset(
 
 CUSTOM_SQL = "unexpected_rows_expectation"
 CUSTOM_SQL_LIMIT = 100
-# What the class of _custom_sql is registered as: it is no expectation of its own.
+# The name under which the library registers the class of _custom_sql. Suites must not use it as an expectation.
 _CUSTOM_SQL_CLASS = "unexpected_rows_read_once"
 
 
 @lru_cache(maxsize=1)
 def great_expectations() -> Any:
-    """The library, imported at the first call; quiet. It has to be told so before it is imported."""
+    """Import the library on the first call and return it. Its log level must be set before the import."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations
 
@@ -40,7 +40,7 @@ def great_expectations() -> Any:
 
 
 def expectation_types() -> list[str]:
-    """The names of all expectations."""
+    """Return the names of all expectations."""
     great_expectations()
     from great_expectations.expectations import registry
 
@@ -48,12 +48,12 @@ def expectation_types() -> list[str]:
 
 
 def parameters_of(expectation: str) -> list[str]:
-    """The parameters that a suite may give to an expectation."""
+    """Return the parameters that a suite may give to an expectation."""
     return [name for name in _class_of(expectation).__fields__ if name not in _INTERNAL_FIELDS]
 
 
 def is_of_rows(expectation: str) -> bool:
-    """Whether it counts the rows that do not meet it, rather than look at the table as a whole."""
+    """Return whether the expectation counts failing rows, rather than checks the table as a whole."""
     great_expectations()
     from great_expectations.expectations.expectation import (
         ColumnMapExpectation,
@@ -67,19 +67,19 @@ def is_of_rows(expectation: str) -> bool:
 
 
 def build(expectation: str, parameters: dict[str, Any], *, severity: str, number: int) -> Any:
-    """An instance of an expectation.
+    """Create an instance of an expectation.
 
     Parameters
     ----------
     expectation, parameters, severity:
-        As the suite says.
+        As given in the suite.
     number:
-        Comes back in the ``meta`` of the result: Great Expectations returns results in an order of its own.
+        Returned in the ``meta`` of the result, because Great Expectations does not keep the order of the checks.
 
     Raises
     ------
     ValidationError
-        pydantic's, when a parameter is missing, unknown or of the wrong kind.
+        pydantic's, when a parameter is missing, unknown or of the wrong type.
     """
     if expectation == CUSTOM_SQL:
         parameters = {name: _limited(value) for name, value in parameters.items()}
@@ -91,9 +91,10 @@ def build(expectation: str, parameters: dict[str, Any], *, severity: str, number
 
 @lru_cache(maxsize=1)
 def _custom_sql() -> Any:
-    """The library's class for custom SQL, which runs each query twice: for its rows, and for their number.
+    """Return the library's class for custom SQL, changed to run each query once.
 
-    The rows are few (CUSTOM_SQL_LIMIT) and all here, so they can be counted here.
+    The library runs the query twice, for the rows and for their number. At most CUSTOM_SQL_LIMIT rows are fetched, so
+    they are counted here instead.
     """
     great_expectations()
     from great_expectations.expectations.core import UnexpectedRowsExpectation
@@ -112,10 +113,10 @@ def _custom_sql() -> Any:
 
 
 def _limited(query: Any) -> Any:
-    """Custom SQL that returns no more than CUSTOM_SQL_LIMIT rows: all of them would come to the client."""
+    """Limit custom SQL to CUSTOM_SQL_LIMIT rows, since the client fetches every row of the result."""
     if not isinstance(query, str):
         return query
-    # The library prints advice whenever it sees SQL without {batch}, which a reconciliation has no use for.
+    # The library prints advice about SQL without {batch}, which a check that reconciles tables does not need.
     mention = "" if "{batch}" in query else " /* {batch} */"
     return f"SELECT * FROM (\n{query.strip().rstrip(';')}\n) AS found LIMIT {CUSTOM_SQL_LIMIT}{mention}"  # noqa: S608
 

@@ -1,4 +1,4 @@
-"""The columns of a table: those that its suite declares, and those that PostgreSQL knows."""
+"""Compare the columns that a suite declares with those of the table in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from include.db import load_queries
 from include.errors import SuiteError
 from include.quality.model import Check, Suite
-from include.quality.results import CheckResult
+from include.quality.results import CheckResult, Status
 from include.quality.yaml_source import did_you_mean
 
 # The check that a suite's `columns:` stands for.
 COLUMNS_CHECK = "columns_are_as_declared"
 
 _SQL = load_queries("quality")
-# As people write them, and as PostgreSQL does.
+# Common spellings of types, and the names that PostgreSQL reports.
 _ALIASES = {
     "timestamptz": "timestamp with time zone",
     "timestamp": "timestamp without time zone",
@@ -28,12 +28,12 @@ _ALIASES = {
 
 
 def columns_of(cursor: Any, schema: str, table: str) -> dict[str, str]:
-    """The types of the columns that the role may see, by name, in their order.
+    """Return the types of the columns that the role may see, by column name, in table order.
 
     Raises
     ------
     SuiteError
-        When there is no such table or view.
+        When the table or view does not exist.
     """
     cursor.execute(_SQL["columns"], {"schema": schema, "table": table})
     columns = dict(cursor.fetchall())
@@ -48,8 +48,8 @@ def columns_of(cursor: Any, schema: str, table: str) -> dict[str, str]:
 
 
 def result_of_columns(declared: dict[str, str], actual: dict[str, str]) -> CheckResult:
-    """Whether the table has exactly the declared columns and types, in whichever order."""
-    check = Check(COLUMNS_CHECK, COLUMNS_CHECK, {}, "critical", "Whoever reads the table counts on its columns.")
+    """Check that the table has exactly the declared columns and types, in any order."""
+    check = Check(COLUMNS_CHECK, COLUMNS_CHECK, {}, "critical", "Readers of the table depend on its columns.")
     faults = [f"{name} is missing" for name in declared if name not in actual]
     faults += [
         f"{name} is {actual[name]}, not {type_name}"
@@ -57,12 +57,13 @@ def result_of_columns(declared: dict[str, str], actual: dict[str, str]) -> Check
         if name in actual and _canonical(type_name) != actual[name]
     ]
     faults += [f"{name} is not declared" for name in actual if name not in declared]
+    status: Status = "failed" if faults else "passed"
     observed = "; ".join(faults) or f"{len(actual)} columns"
-    return CheckResult(check, not faults, observed, f"the {len(declared)} columns and types that the suite declares")
+    return CheckResult(check, status, observed, f"the {len(declared)} columns and types that the suite declares")
 
 
 def fault_of_columns(suite: Suite, check: Check, actual: dict[str, str]) -> str | None:
-    """What is wrong with the columns of a check, with its place; None when the table has them."""
+    """Return the message, with file and line, about a check's column that the table lacks; None if it has all."""
     for column in check.columns:
         if column not in actual:
             place = f"{suite.path}:{check.line}"
@@ -71,7 +72,7 @@ def fault_of_columns(suite: Suite, check: Check, actual: dict[str, str]) -> str 
 
 
 def _canonical(type_name: str) -> str:
-    """``numeric(12, 2)`` as PostgreSQL writes it: ``numeric(12,2)``."""
+    """Return a type as PostgreSQL writes it, for example ``numeric(12,2)`` for ``numeric(12, 2)``."""
     name = re.sub(r"\s*([,()])\s*", r"\1", type_name.strip().lower())
     base, bracket, rest = name.partition("(")
     is_array = base.endswith("[]")

@@ -1,4 +1,4 @@
-"""Great Expectations at work on one table of PostgreSQL, in one snapshot, reading as little as it can."""
+"""Run Great Expectations on one PostgreSQL table in one snapshot, with as few reads as possible."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from include.quality import catalog
 from include.quality.model import Check
 from include.quality.results import CheckResult, has_error, interpret
 
-# Names the driver; where to connect comes from connect_args, which know sockets and password files.
+# Names only the driver. The address comes from connect_args, which support sockets and password files.
 _URL = "postgresql+psycopg2://from@connect-args/"
 
 Numbered = list[tuple[int, Check]]
 
 
 def session_options(schema: str, timeout_seconds: float) -> str:
-    """What libpq tells the server of a session that checks: it reads only, with a time limit, in one snapshot."""
+    """Return the libpq options of a checking session: read-only, repeatable read, with a statement timeout."""
     return (
         f"-c timezone=UTC -c search_path={schema} -c default_transaction_read_only=on"
         f" -c default_transaction_isolation=repeatable\\ read -c statement_timeout={timeout_seconds * 1000:.0f}"
@@ -28,24 +28,24 @@ def session_options(schema: str, timeout_seconds: float) -> str:
 
 
 class Engine:
-    """One table, or those of its rows that a condition names, as Great Expectations sees it.
+    """A table, or the rows of it that meet a condition, as a Great Expectations batch.
 
     Parameters
     ----------
     read_dsn:
-        A connection that may read.
+        A connection with read access.
     relation:
         ``schema.table``.
     condition:
         An SQL condition, or None for all rows.
     row_count:
-        How many rows that is.
+        Number of rows that meet the condition.
     snapshot:
-        An exported snapshot, whose transaction is open for as long as this is used. The library asks for the rows of a
-        table and for those that are NULL in two queries; while the stream commits in between, the second may count more
-        than the first, which the library takes for a broken result.
+        An exported snapshot, whose transaction must stay open while the engine is used. The library counts the rows of
+        a table and the NULL ones in two queries. Without a snapshot, the stream may commit between them, and the second
+        may count more rows than the first, which the library reports as an error.
     timeout_seconds:
-        The longest that one query may take.
+        The statement timeout of each query, seconds.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class Engine:
         self._source.get_engine().dispose()
 
     def check(self, checks: Numbered) -> dict[int, CheckResult]:
-        """The results by number. A check that could not be made is a failure with an error, and hinders no other."""
+        """Return the results by number. A check that cannot run gives a result with an error and affects no other."""
         custom = [one for one in checks if one[1].expectation == catalog.CUSTOM_SQL]
         others = [one for one in checks if one[1].expectation != catalog.CUSTOM_SQL]
-        # Only custom SQL may return its rows: their number is limited, that of a column's unexpected values is not.
+        # Only custom SQL may return all its rows. Their number is limited; that of a column's unexpected values is not.
         return {**self._in_common(others), **self._one_by_one(custom, "COMPLETE")}
 
     def _in_common(self, checks: Numbered) -> dict[int, CheckResult]:
-        """Checks that share queries. Those of rows are first only counted, all in one pass.
+        """Run checks that share queries; the first pass over row checks only counts failing rows, in one query.
 
-        To ask for the values that are wrong means to read the whole table once for each check, so only those that found
-        some are made again.
+        To fetch the failing values, the library reads the whole table once for each check, so only the checks that
+        found failing rows run again.
         """
         of_rows = [one for one in checks if catalog.is_of_rows(one[1].expectation)]
         of_tables = [one for one in checks if not catalog.is_of_rows(one[1].expectation)]
@@ -111,11 +111,11 @@ class Engine:
         ]
         found |= self._validate(again, "SUMMARY")
         results = {number: interpret(check, found.get(number), row_count=self._row_count) for number, check in checks}
-        # One that cannot be made takes those down with which it shares a query.
+        # A check with an error also fails the checks that share its query, so each of these runs alone.
         return {**results, **self._one_by_one(alone, "SUMMARY")}
 
     def _one_by_one(self, checks: Numbered, result_format: str) -> dict[int, CheckResult]:
-        """Checks that have their queries, and so their time, to themselves."""
+        """Run each check with its own queries, and measure its duration."""
         results = {}
         for number, check in checks:
             began = time.perf_counter()
@@ -125,7 +125,7 @@ class Engine:
         return results
 
     def _validate(self, checks: Numbered, result_format: str) -> dict[int, Any]:
-        """The library's results by number."""
+        """Return the library's results by number."""
         if not checks:
             return {}
         expectations = [
@@ -138,9 +138,10 @@ class Engine:
 
 
 def _fetch_no_rows(engine: Any, query: str) -> None:
-    """Keep the library from fetching all rows of a query asset, which it does only to learn their columns.
+    """Keep the library from fetching all rows of a query asset just to learn its columns.
 
-    Everywhere else the query stands as a subquery; run by itself it gets a LIMIT.
+    The library runs the bare query only for that purpose, and otherwise uses it as a subquery. The bare query gets a
+    LIMIT 0.
     """
     from sqlalchemy import event
 
@@ -151,7 +152,7 @@ def _fetch_no_rows(engine: Any, query: str) -> None:
 
 @contextmanager
 def engine_of(*arguments: Any, **options: Any) -> Iterator[Engine]:
-    """An engine that is closed in the end."""
+    """Create an engine and close it at the end."""
     engine = Engine(*arguments, **options)
     try:
         yield engine

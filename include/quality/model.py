@@ -1,4 +1,4 @@
-"""What a suite is: the checks of one table or view, as its file says them."""
+"""Define suites: the checks of one table or view, as written in its file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-# When a check is made: always; of what people read, not of a candidate; in the nightly sweep only.
+# When a check runs: always; on published rows but not on a candidate; only in the nightly sweep.
 When = Literal["always", "published", "nightly"]
 WHENS: tuple[When, ...] = get_args(When)
-# What is looked at: what was loaded since the last good check; all rows; rows of a view that are not published yet.
+# Which rows a run reads: those loaded since the last good check; all rows; the rows of a view's candidate.
 Scope = Literal["window", "full", "candidate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -23,17 +23,22 @@ QUERY = "unexpected_rows_query"
 
 @dataclass(frozen=True)
 class Needs:
-    """A query that returns a row when there is enough to compare with, and what is missing ``otherwise``."""
+    """A query that returns a row when there is enough data for a check; ``otherwise`` says what is missing.
+
+    ``of`` says which data the query looks at. With too few rows in the ``window``, the rows wait, up to a day, and are
+    judged together with later ones. With too little ``history`` to compare with, they do not wait.
+    """
 
     query: str
     otherwise: str
+    of: Literal["window", "history"] = "history"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation: its name in the results, class name, parameters, severity, and why it must hold.
+    """One expectation: its name in the results, class name, parameters, severity, and reason.
 
-    ``line`` is where it stands in its file.
+    ``line`` is its line in the file.
     """
 
     name: str
@@ -42,32 +47,32 @@ class Check:
     severity: Severity
     why: str
     when: When = "always"
-    needs: Needs | None = None
+    needs: tuple[Needs, ...] = ()
     line: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it looks at; none for a check of the whole table."""
+        """The columns that the check reads; empty for a check of the whole table."""
         return tuple(
             column for key in COLUMN_PARAMETERS if key in self.parameters for column in listed(self.parameters[key])
         )
 
     @property
     def key(self) -> str:
-        """What tells it from the other checks of its suite."""
+        """The identity of the check within its suite: its name and columns."""
         return ":".join([self.name, *([",".join(self.columns)] if self.columns else [])])
 
     def is_for(self, scope: Scope) -> bool:
-        """Whether it is made when so much is looked at."""
+        """Return whether the check runs in a run of this scope."""
         return self.when == "always" or (self.when == "published" and scope != "candidate") or scope == "full"
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a suite keeps to what is new.
+    """How a suite limits its runs to new rows.
 
-    ``column`` says when a row was loaded; the first check looks back for ``first``, later ones to the last good one,
-    but no further than ``longest``.
+    ``column`` has the time at which a row was loaded. The first run goes back by ``first``, later runs go back to the
+    last good run, but no further than ``longest``.
     """
 
     column: str
@@ -79,9 +84,9 @@ class Window:
 class Suite:
     """The checks of one table or view.
 
-    ``rows`` is an SQL condition for the rows that are checked, None for all of them. ``columns`` are the columns and
-    types that the table must have, None when the suite does not say. ``is_gate`` says whether its critical failures
-    hold back every materialized view. ``path`` is its file.
+    ``rows`` is an SQL condition for the rows to check, None for all. ``columns`` are the columns and types that the
+    table must have, None when the suite declares none. ``is_gate`` says whether its critical failures hold back every
+    materialized view. ``path`` is its file.
     """
 
     name: str
@@ -96,5 +101,5 @@ class Suite:
 
 
 def listed(value: Any) -> list[Any]:
-    """A value that may be one or several, as several."""
+    """Return a list as it is, and a single value as a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]

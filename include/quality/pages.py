@@ -1,8 +1,8 @@
-"""Data Docs: what the suites found, as pages that need nothing but themselves.
+"""Write the results of the suites as Data Docs: static, self-contained HTML pages.
 
-An index with what needs a look first, a page for each suite with its history, and a page for each run. They hold no
-script and ask nobody for anything, so they open without a network, from a disk or below whichever path they are served;
-links between them are relative. All that comes from the data is escaped.
+There is an index that lists problems first, a page for each suite with its history, and a page for each run. The pages
+contain no scripts, load no other resources and link to each other by relative paths, so they work without a network,
+from a disk or below any URL path. All values from the data are escaped.
 """
 
 from __future__ import annotations
@@ -10,34 +10,36 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from include.db import load_queries, transaction
-from include.quality.results import CheckResult, SuiteOutcome
+from include.quality.results import WORST_FIRST, CheckResult, SuiteOutcome
 
-# Runs that passed are many and alike; those that did not are kept as long as their results.
+# Pages of passed runs are many and look alike, so they expire early. Other pages are kept as long as their results.
 PASSED_PAGES_KEPT = timedelta(hours=24)
 RUNS_LISTED = 100
 
-_SQL = load_queries("quality")
-_SCOPES = {"window": "what is new", "full": "all rows", "candidate": "candidate"}
+_SQL = load_queries("quality") | load_queries("suite_runs")
+_SCOPES = {"window": "new rows", "full": "all rows", "candidate": "candidate"}
 
 
-def write_pages(outcomes: Iterable[SuiteOutcome], directory: Path, dsn: str) -> None:
-    """Write the page of each outcome, then the index and the suites' pages anew.
+def write_pages(outcomes: Iterable[SuiteOutcome], directory: Path, dsn: str, suites: Collection[str]) -> None:
+    """Write the page of each outcome, then rewrite the index and the pages of the suites.
 
     Parameters
     ----------
     outcomes:
-        Stored ones.
+        Outcomes that have been stored.
     directory:
-        Where the Data Docs are; made when it is missing.
+        The directory of the Data Docs; created when it is missing.
     dsn:
         Connection of the role ops.
+    suites:
+        The names of the existing suites. Runs of other suites are not part of the index.
 
     Raises
     ------
@@ -50,41 +52,42 @@ def write_pages(outcomes: Iterable[SuiteOutcome], directory: Path, dsn: str) -> 
         _write(directory / path, "run.html", run=outcome, suite=outcome.suite, results=results)
         with transaction(dsn) as cursor:
             cursor.execute(_SQL["record_page"], {"quality_run_id": outcome.quality_run_id, "docs_path": path})
-    write_index(directory, dsn)
+    write_index(directory, dsn, suites)
 
 
-def write_index(directory: Path, dsn: str) -> None:
-    """Write the index and the page of each suite from what is stored."""
-    with transaction(dsn) as cursor:
-        runs = _rows(cursor, "recent_runs", listed=RUNS_LISTED)
-        failing = _rows(cursor, "needs_a_look")
+def write_index(directory: Path, dsn: str, suites: Collection[str]) -> None:
+    """Write the index and the page of each of these suites from the stored runs."""
     by_suite: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        by_suite.setdefault(run["suite"], []).append(run)
-    worst = {"broken": 0, "failed": 1, "warned": 2, "passed": 3}
-    suites = [
+    with transaction(dsn) as cursor:
+        for run in _rows(cursor, "newest_runs", limit=RUNS_LISTED):
+            if run["suite"] in suites:
+                # Oldest first.
+                by_suite.setdefault(run["suite"], []).insert(0, run)
+        newest = [runs[-1]["quality_run_id"] for runs in by_suite.values()]
+        failing = _rows(cursor, "needs_a_look", quality_run_ids=newest)
+    pages = [
         {"name": name, "runs": by_suite[name]}
-        for name in sorted(by_suite, key=lambda name: (worst[by_suite[name][-1]["verdict"]], name))
+        for name in sorted(by_suite, key=lambda name: (WORST_FIRST.index(by_suite[name][-1]["verdict"]), name))
     ]
-    for suite in suites:
-        _write(directory / f"suites/{suite['name']}.html", "suite.html", **suite)
+    for page in pages:
+        _write(directory / f"suites/{page['name']}.html", "suite.html", **page)
     failing.sort(key=_urgency)
-    _write(directory / "index.html", "index.html", suites=suites, failing=failing, written_at=datetime.now(UTC))
+    _write(directory / "index.html", "index.html", suites=pages, failing=failing, written_at=datetime.now(UTC))
 
 
 def expire_pages(directory: Path, dsn: str, *, retention_days: int, now: float | None = None) -> int:
-    """Remove pages past their age, and those whose results are gone; returns how many.
+    """Remove pages that have expired or whose results are gone, and return their number.
 
     Parameters
     ----------
     directory:
-        Where the Data Docs are.
+        The directory of the Data Docs.
     dsn:
         Connection of the role ops.
     retention_days:
-        How long the results are kept.
+        Days for which results are kept.
     now:
-        The moment to count from, Unix seconds; default the clock.
+        The time to count from, Unix seconds; the clock unless given.
     """
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["expire_pages"], {"passed_kept": PASSED_PAGES_KEPT})
@@ -104,8 +107,8 @@ def _shown(result: CheckResult) -> dict[str, Any]:
 
 
 def _urgency(result: dict[str, Any]) -> tuple[int, int]:
-    """What could not be checked first, then what failed, by severity, then what was not judged, then the rest."""
-    group = 0 if result["error"] else 1 if not result["is_success"] else 2 if not result["is_judged"] else 3
+    """Return the sort key of a result: errors first, then failed, not judged and passed, each by severity."""
+    group = ("error", "failed", "not_judged", "passed").index(result["status"])
     return group, ("critical", "warning", "info").index(result["severity"])
 
 
@@ -116,7 +119,7 @@ def _rows(cursor: Any, query: str, **parameters: Any) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, template: str, **values: Any) -> None:
-    """Whole or not at all: readers come at any time."""
+    """Write a page atomically, since it may be read at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(_templates().get_template(template).render(**values), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One suite from its file: each key read by its own function, each fault noted at its line."""
+"""Read one suite from its file: one function per key, and every fault is reported with its line."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from include.quality.model import (
 from include.quality.sql_text import fault_of_query
 from include.quality.yaml_source import Entries, YamlSource, did_you_mean, line_of
 
-# Tables whose columns are known without a database and without being declared: what the batch transaction writes.
+# Columns that are known without a database and without a declaration: those that the batch transaction writes.
 _COLUMNS = {"shop.events": (*COLUMN_NAMES, "batch_id", "file_id", "ingested_at", "extra")}
 
-_SUITE_KEYS = ("table", "owner", "columns", "window", "rows", "holds_publication", "checks")
-_CHECK_KEYS = ("name", "expect", "severity", "when", "needs", "why")
-_WINDOW_KEYS = ("column", "first", "longest")
-_NEEDS_KEYS = ("query", "otherwise")
+SUITE_KEYS = ("table", "owner", "columns", "window", "rows", "holds_publication", "checks")
+CHECK_KEYS = ("name", "expect", "severity", "when", "needs", "why")
+WINDOW_KEYS = ("column", "first", "longest")
+NEEDS_KEYS = ("query", "otherwise", "of")
 _NAME = re.compile(r"^[a-z0-9_]+$")
 _TABLE = re.compile(r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")
 _SPAN = re.compile(r"^(\d+) (minute|hour|day)s?$")
@@ -42,7 +42,7 @@ _REGEX_PARAMETERS = ("regex", "regex_list")
 
 
 def read_suite(path: Path) -> tuple[Suite | None, list[str]]:
-    """The suite of a file, and every fault of it as ``file:line: what``; a suite with faults must not be used."""
+    """Return the suite of a file and all its faults as ``file:line: message``; a suite with faults must not run."""
     source = YamlSource(path)
     root = source.root()
     suite = _read(source, root) if root is not None else None
@@ -51,16 +51,16 @@ def read_suite(path: Path) -> tuple[Suite | None, list[str]]:
 
 def _read(source: YamlSource, root: Node) -> Suite:
     if not _NAME.match(source.path.stem):
-        source.fault(root, f"the file's name, {source.path.name}, must be of a-z, 0-9 and _: it names the suite")
+        source.fault(root, f"the file's name, {source.path.name}, names the suite and may contain only a-z, 0-9 and _")
     entries = source.entries(root, "a suite")
-    _refuse_unknown(source, entries, _SUITE_KEYS, "a suite")
+    _refuse_unknown(source, entries, SUITE_KEYS, "a suite")
     table = ""
     if "table" in entries:
         table = source.text(entries["table"][1], "table")
         if table and not _TABLE.match(table):
             source.fault(entries["table"][1], f"table {table} is not written as schema.table, for example shop.events")
     else:
-        source.fault(root, "the suite does not say its table; add, for example, `table: shop.events`")
+        source.fault(root, "the suite names no table; add, for example, `table: shop.events`")
     columns = _read_columns(source, entries)
     known = tuple(columns) if columns is not None else _COLUMNS.get(table)
     is_gate = source.value(entries["holds_publication"][1]) if "holds_publication" in entries else False
@@ -100,8 +100,8 @@ def _read_window(source: YamlSource, entries: Entries, table: str, known: tuple[
         return None
     node = entries["window"][1]
     parts = source.entries(node, "window")
-    _refuse_unknown(source, parts, _WINDOW_KEYS, "a window")
-    if missing := [key for key in _WINDOW_KEYS if key not in parts]:
+    _refuse_unknown(source, parts, WINDOW_KEYS, "a window")
+    if missing := [key for key in WINDOW_KEYS if key not in parts]:
         example = "`window: {column: ingested_at, first: 1 hour, longest: 1 day}`"
         source.fault(node, f"the window lacks {', '.join(missing)}; write, for example, {example}")
         return None
@@ -161,7 +161,7 @@ def _read_check(source: YamlSource, item: Node, table: str, known: tuple[str, ..
         return None
     name = source.text(entries["name"][1], "name") if "name" in entries else expectation
     if expectation == catalog.CUSTOM_SQL and "name" not in entries:
-        source.fault(item, f"{catalog.CUSTOM_SQL} needs a `name:`, by which people recognise it in the results")
+        source.fault(item, f"{catalog.CUSTOM_SQL} needs a `name:`, which identifies it in the results")
     parameters = _read_parameters(source, item, entries, expectation, severity)
     _check_columns(source, entries, table, known)
     when, needs = _read_when(source, entries), _read_needs(source, entries)
@@ -190,21 +190,33 @@ def _read_when(source: YamlSource, entries: Entries) -> When:
     return given
 
 
-def _read_needs(source: YamlSource, entries: Entries) -> Needs | None:
+def _read_needs(source: YamlSource, entries: Entries) -> tuple[Needs, ...]:
+    """Read what a check needs: one mapping, or a list of them."""
     if "needs" not in entries:
-        return None
+        return ()
     node = entries["needs"][1]
+    nodes = node.value if isinstance(node, SequenceNode) else [node]
+    found = (_read_need(source, one) for one in nodes)
+    return tuple(one for one in found if one is not None)
+
+
+def _read_need(source: YamlSource, node: Node) -> Needs | None:
     parts = source.entries(node, "needs")
-    _refuse_unknown(source, parts, _NEEDS_KEYS, "needs")
-    if missing := [key for key in _NEEDS_KEYS if key not in parts]:
+    _refuse_unknown(source, parts, NEEDS_KEYS, "needs")
+    if missing := [key for key in ("query", "otherwise") if key not in parts]:
         source.fault(
-            node, f"needs lacks {', '.join(missing)}; it is a `query:` that returns a row, and `otherwise:` what to say"
+            node,
+            f"needs lacks {', '.join(missing)}; it takes a `query:` and a message `otherwise:` for when it has no row",
         )
         return None
     query = source.text(parts["query"][1], "query")
     if fault := fault_of_query(query):
         source.fault(parts["query"][1], f"query {fault}")
-    return Needs(query, source.text(parts["otherwise"][1], "otherwise"))
+    of: Any = source.value(parts["of"][1]) if "of" in parts else "history"
+    if of not in ("window", "history"):
+        source.fault(parts["of"][1], f"of {of} does not exist{did_you_mean(str(of), ('window', 'history'))}")
+        return None
+    return Needs(query, source.text(parts["otherwise"][1], "otherwise"), of)
 
 
 def _read_parameters(
@@ -215,8 +227,8 @@ def _read_parameters(
     for key, (key_node, value_node) in entries.items():
         if key in known:
             parameters[key] = source.value(value_node)
-        elif key not in _CHECK_KEYS:
-            source.fault(key_node, f"{expectation} takes no {key}{did_you_mean(key, [*known, *_CHECK_KEYS])}")
+        elif key not in CHECK_KEYS:
+            source.fault(key_node, f"{expectation} takes no {key}{did_you_mean(key, [*known, *CHECK_KEYS])}")
     _check_regexes(source, entries, parameters)
     query = parameters.get(QUERY)
     if isinstance(query, str) and (fault := fault_of_query(query)):
@@ -230,7 +242,10 @@ def _read_parameters(
 
 
 def _explain(source: YamlSource, item: Node, entries: Entries, expectation: str, error: ValueError) -> None:
-    """Put what pydantic says of the parameters at their places; of a union it reports each part, the first will do."""
+    """Report pydantic's errors at the lines of the parameters, only the first for each parameter.
+
+    pydantic reports one error for each member of a union.
+    """
     explained = set()
     for one in error.errors():  # type: ignore[attr-defined]
         key = str(one["loc"][0])
@@ -274,6 +289,6 @@ def _refuse_unknown(source: YamlSource, entries: Entries, known: tuple[str, ...]
 
 
 def _nearest_key(wanted: str, entries: Entries) -> str:
-    """A hint when a mandatory key was mistyped."""
+    """Return a hint about a mandatory key that is missing or mistyped."""
     mistyped = [key for key in entries if did_you_mean(key, [wanted]).startswith("; did")]
     return f"; {mistyped[0]} should probably be {wanted}" if mistyped else f"; add `{wanted}: <expectation>`"

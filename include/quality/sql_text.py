@@ -1,7 +1,7 @@
-"""What can be said of a suite's SQL without running it, and its placeholders.
+"""Validate a suite's SQL without running it, and fill its placeholders.
 
-The role that runs it can only read, so this protects nothing: it says at once, with the line, what PostgreSQL would say
-at the next run.
+This is not a security measure, because the role that runs the SQL can only read. It reports mistakes early and with
+their line, rather than at the next run.
 """
 
 from __future__ import annotations
@@ -10,11 +10,21 @@ import re
 from collections.abc import Mapping
 from string import Formatter
 
-PLACEHOLDERS = ("batch", "window_from", "window_to", "last_batch_id")
+PLACEHOLDERS = (
+    "batch",
+    "window_from",
+    "window_to",
+    "last_batch_id",
+    "cadence",
+    "live",
+    "grace",
+    "feed_rests",
+    "feed_is_expected",
+)
 
-# In the order of their beginnings: texts, quoted names, comments; what is in them is not SQL.
+# String literals, quoted identifiers and comments, whose content is not parsed as SQL.
 _INERT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
-# At the beginning, after another statement, or as a common table expression.
+# A writing command at the start, after another statement, or in a common table expression.
 _WRITES = re.compile(
     r"(?:\A|[;(])\s*(DELETE|INSERT|UPDATE|MERGE|TRUNCATE|DROP|ALTER|CREATE|GRANT|REVOKE|COPY|CALL|DO|REFRESH|VACUUM|LOCK"
     r"|SET|BEGIN|COMMIT|ROLLBACK)\b",
@@ -24,10 +34,10 @@ _READS = re.compile(r"^\s*\(*\s*(SELECT|WITH|TABLE|VALUES)\b", re.IGNORECASE)
 
 
 def fault_of_query(query: str) -> str:
-    """What is wrong with a query of a suite, as the end of a sentence; empty when nothing is."""
+    """Return the fault of a suite's query as the end of a sentence; empty when there is none."""
     bare = _INERT.sub(" ", query)
     if write := _WRITES.search(bare):
-        return f"has {write[1].upper()} in it; a check only reads, and its role may do no more: write a SELECT"
+        return f"contains {write[1].upper()}, but checks can only read: write a SELECT"
     if not _READS.match(bare):
         return f"begins with {bare.split()[0] if bare.split() else 'nothing'}; write one SELECT, or WITH ... SELECT"
     if ";" in bare.strip().rstrip(";"):
@@ -39,16 +49,16 @@ def _fault_of_braces(query: str) -> str:
     try:
         fields = [name for _, name, _, _ in Formatter().parse(query) if name is not None]
     except ValueError as error:
-        return f"has a brace without its other half ({error}); a brace that belongs to the SQL is written twice"
+        return f"has an unmatched brace ({error}); double a brace that belongs to the SQL"
     for name in fields:
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-            return f"has {{{name}}}; known are {known}, and a brace that belongs to the SQL is written twice"
+            return f"has {{{name}}}; known are {known}; double a brace that belongs to the SQL"
     return ""
 
 
 def fill(query: str, values: Mapping[str, str]) -> str:
-    """The query with these placeholders replaced; ``{batch}`` and doubled braces are left to Great Expectations."""
+    """Replace these placeholders in a query; Great Expectations handles ``{batch}`` and doubled braces."""
     for name, value in values.items():
         query = query.replace(f"{{{name}}}", value)
     return query

@@ -1,4 +1,4 @@
-"""Outcomes as rows: ``shop.quality_runs``, and ``shop.quality_results`` with one row a check."""
+"""Store outcomes: one row in ``shop.quality_runs``, and one per check in ``shop.quality_results``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SQL = load_queries("quality")
 
 
 def store(outcome: SuiteOutcome, write_dsn: str) -> SuiteOutcome:
-    """Write an outcome, in one transaction; returns it with the number of its run."""
+    """Store an outcome in one transaction, and return it with its ``quality_run_id``."""
     window_from, window_to = outcome.window or (None, None)
     run = {
         "run_id": outcome.run_id,
@@ -29,6 +29,7 @@ def store(outcome: SuiteOutcome, write_dsn: str) -> SuiteOutcome:
         "critical_failures": len(outcome.critical_failures),
         "warnings": len(outcome.warnings),
         "not_judged": len(outcome.not_judged),
+        "is_complete": outcome.is_complete,
         "error": outcome.error,
     }
     with transaction(write_dsn) as cursor:
@@ -39,7 +40,7 @@ def store(outcome: SuiteOutcome, write_dsn: str) -> SuiteOutcome:
             _SQL["store_results"],
             [{**run, "quality_run_id": quality_run_id, **result.row()} for result in outcome.results],
             template="(%(quality_run_id)s, %(run_id)s, %(suite)s, %(table_name)s, %(check_name)s, %(column_name)s,"
-            " %(severity)s, %(is_success)s, %(is_judged)s, %(observed)s, %(expected)s, %(sample)s::jsonb, %(error)s,"
+            " %(severity)s, %(status)s, %(observed)s, %(expected)s, %(sample)s::jsonb, %(error)s,"
             " %(duration_ms)s)",
         )
     return replace(outcome, quality_run_id=quality_run_id)

@@ -1,7 +1,7 @@
-"""Suites: one YAML file a table or view, validated strictly before anything runs.
+"""Load suites: YAML files about one table or view each, validated strictly before anything runs.
 
 Great Expectations' own loaders drop an expectation with a mistyped name and report success. Here every key, name,
-parameter, severity and column must be known, and all faults of all files come in one message.
+parameter, severity and column must be known, and one message reports all faults of all files.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SUITES_DIR = REPOSITORY / "expectations"
 
 @dataclass(frozen=True)
 class Draft:
-    """A suite as far as it can be read, and what is wrong with it: one with faults must not be run.
+    """A suite as far as it could be read, and its faults; a draft with faults must not run.
 
-    ``suite`` is None when the file is not even YAML.
+    ``suite`` is None when the file is not valid YAML.
     """
 
     name: str
@@ -31,47 +31,60 @@ class Draft:
 
     @property
     def error(self) -> SuiteError | None:
-        """All faults in one."""
+        """One error with all faults; None when there are none."""
         return _error(self.faults) if self.faults else None
 
 
 def suite_names(directory: Path = SUITES_DIR) -> tuple[str, ...]:
-    """The names of all suites, without reading them: fit for a DAG's parse time."""
+    """Return the names of all suites without reading the files, fast enough for DAG parsing."""
     return tuple(path.stem for path in sorted(directory.glob("*.yml")))
 
 
 def read_drafts(directory: Path = SUITES_DIR) -> list[Draft]:
-    """Read every suite of a directory, in the order of their names, whatever is wrong with some.
+    """Read every suite of a directory, sorted by name, including those with faults.
+
+    A file whose name ends in ``.yaml`` or ``.YML`` gives a draft with a fault. If it were ignored, its checks would
+    seem to pass.
 
     Raises
     ------
     SuiteError
-        When there is no suite at all.
+        When the directory has no suite.
     """
     names = suite_names(directory)
-    if not names:
-        raise SuiteError(f"{directory} holds no suite (*.yml)", "See expectations/README.md for how to write one")
-    return [_draft(name, directory) for name in names]
+    misnamed = [path for path in sorted(directory.glob("*")) if _is_misnamed(path) and path.stem not in names]
+    if not names and not misnamed:
+        raise SuiteError(f"{directory} contains no suite (*.yml)", "See expectations/README.md for how to write one")
+    drafts = [_draft(name, directory) for name in names]
+    drafts += [
+        Draft(path.stem, None, (f"{path}:1: the name of a suite ends in .yml; rename it to {path.stem}.yml",))
+        for path in misnamed
+    ]
+    return sorted(drafts, key=lambda draft: draft.name)
+
+
+def _is_misnamed(path: Path) -> bool:
+    return path.suffix != ".yml" and path.suffix.lower() in (".yml", ".yaml")
 
 
 def load_suites(directory: Path = SUITES_DIR) -> list[Suite]:
-    """Read every suite of a directory, in the order of their names.
+    """Read every suite of a directory, sorted by name.
 
     Raises
     ------
     SuiteError
-        With every fault of every file as ``file:line: what``, or when there is no suite at all.
+        With every fault of every file as ``file:line: message``, or when the directory has no suite.
     """
     return _all_good(read_drafts(directory))
 
 
 def load_suite(name: str, directory: Path = SUITES_DIR) -> Suite:
-    """Read one suite, whatever is wrong with the others.
+    """Read one suite, regardless of faults in the others.
 
     Raises
     ------
     SuiteError
-        When there is no suite of that name, or with every fault of its file.
+        When no suite has that name, or with every fault of its file.
     """
     known = suite_names(directory)
     if name not in known:

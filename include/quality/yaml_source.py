@@ -1,4 +1,4 @@
-"""YAML with its line numbers: what was written where, and every fault as ``file:line: what, did you mean ...``."""
+"""Parse YAML with line numbers, and report faults as ``file:line: message; did you mean ...``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its traps: NO, on and 2026-01-01 are the texts that they look like."""
+    """A YAML loader that keeps NO, on and 2026-01-01 as strings."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the name and form that PyYAML asks for
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _TIMESTAMP)]
@@ -36,7 +36,7 @@ class YamlSource:
     Parameters
     ----------
     path:
-        The file; messages name it as it was given.
+        The file; messages contain the path as given.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class YamlSource:
         self._loader: _Loader | None = None
 
     def root(self) -> Node | None:
-        """The one document of the file; None, with a fault, when the file is not YAML or holds nothing."""
+        """Return the document of the file; None, with a fault, when the file is empty or not valid YAML."""
         try:
             self._loader = _Loader(self.path.read_bytes())
             node = self._loader.get_single_node()
@@ -56,16 +56,19 @@ class YamlSource:
         except yaml.YAMLError as error:
             self.faults.append(f"{self.path}:1: not a text file: {error}")
             return None
+        except OSError as error:
+            self.faults.append(f"{self.path}:1: cannot be read: {error.strerror}")
+            return None
         if node is None:
             self.faults.append(f"{self.path}:1: the file is empty")
         return node
 
     def fault(self, node: Node, what: str) -> None:
-        """Note what is wrong at the place of ``node``."""
+        """Add a fault at the line of ``node``."""
         self.faults.append(f"{self.path}:{line_of(node)}: {what}")
 
     def entries(self, node: Node, what: str) -> Entries:
-        """The entries of a mapping; anything else is a fault and has none."""
+        """Return the entries of a mapping; none, with a fault, for any other node."""
         if not isinstance(node, MappingNode):
             self.fault(node, f"{what} must be a list of `key: value` lines")
             return {}
@@ -80,7 +83,7 @@ class YamlSource:
         return found
 
     def value(self, node: Node) -> Any:
-        """The Python value of a node; None, with a fault, when it has none."""
+        """Return the Python value of a node; None, with a fault, when it cannot be converted."""
         assert self._loader is not None, "the root is read first"
         try:
             return self._loader.construct_object(node, deep=True)
@@ -89,21 +92,21 @@ class YamlSource:
             return None
 
     def text(self, node: Node, what: str) -> str:
-        """The text of a node; anything else, or nothing, is a fault and gives an empty text."""
+        """Return the text of a node, stripped; an empty string, with a fault, for any other or an empty value."""
         value = self.value(node)
         if isinstance(value, str) and value.strip():
             return value.strip()
-        self.fault(node, f"{what} must be a text")
+        self.fault(node, f"{what} must be a non-empty string")
         return ""
 
 
 def line_of(node: Node) -> int:
-    """The line on which a node begins, from 1."""
+    """Return the line on which a node begins, counted from 1."""
     return int(node.start_mark.line) + 1
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a message: the nearest known word, or all of them when none is near and they are few."""
+    """Return the end of a message: the closest known word, or else all known words if they are few."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1)
     if near:

@@ -1,7 +1,7 @@
-"""Compares what the generator says it delivered with what Postgres holds, to the row and the cent.
+"""Compare the manifests of the generator with the contents of Postgres, to the row and the cent.
 
-``ledger`` compares the tables with one another, ``manifests`` the manifests with the tables, ``run`` does both in one
-snapshot, and ``report`` shows what agrees and what does not.
+``ledger`` compares the tables with one another, ``manifests`` compares the manifests with the tables, ``run`` does both
+in one snapshot, and ``report`` shows what agrees and what does not.
 """
 
 from include.reconcile.report import Comparison, Report

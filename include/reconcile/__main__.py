@@ -1,4 +1,7 @@
-"""``python -m include.reconcile``: exits 0 when manifests and Postgres agree, 1 when not, or nothing was compared."""
+"""Reconcile manifests and Postgres: ``python -m include.reconcile``.
+
+The exit code is 0 when they agree, and 1 when they differ or nothing was compared.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from include.errors import ShopstreamError
 from include.reconcile.run import reconcile
 from include.settings import Settings
 
-# While a feed runs, its newest file is always on its way.
+# While a feed runs, its newest file is usually not loaded yet.
 _WAIT_SECONDS = 30.0
 
 
@@ -49,9 +52,9 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
         type=float,
         default=_WAIT_SECONDS,
         metavar="SECONDS",
-        help="wait at most so long for files that are not loaded yet (default: %(default)g)",
+        help="maximum wait for files that are not loaded yet (default: %(default)g)",
     )
-    parser.add_argument("--ledger-only", action="store_true", help="compare the tables alone, without manifests")
+    parser.add_argument("--ledger-only", action="store_true", help="compare only the tables, without manifests")
     return parser
 
 

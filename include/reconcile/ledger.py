@@ -1,4 +1,4 @@
-"""The tables against one another: ledger of batches, balances of files, events, rejects and rollups."""
+"""Compare the tables with one another: the batch ledger, the balances of files, events, rejects and rollups."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BALANCE = ("read", "accepted", "duplicate", "rejected")
 
 
 def compare_ledger(cursor: Any, rejects_since: datetime | None) -> Iterator[Comparison]:
-    """Every sum that must be the same in two tables.
+    """Yield a comparison for every sum that must be the same in two tables.
 
     Parameters
     ----------
     cursor:
-        In a transaction that sees one snapshot.
+        A cursor of a transaction that sees one snapshot.
     rejects_since:
-        Rejects of batches before this may have been removed by retention; None when all are kept.
+        Retention may have removed rejects of batches before this time; None when all are kept.
     """
     totals = fetch(cursor, "ledger_totals")[0]
     stored = fetch(cursor, "stored_events")[0]
@@ -29,7 +29,7 @@ def compare_ledger(cursor: Any, rejects_since: datetime | None) -> Iterator[Comp
         yield Comparison("ledger", f"{column}: batches = files", totals[f"batch_{column}"], totals[f"file_{column}"])
     kept = stored["events"] + totals["retired_events"]
     yield Comparison("ledger", "accepted: files = events stored or retired", totals["file_accepted"], kept)
-    yield Comparison("ledger", "accepted: files = rollups", totals["file_accepted"], totals["rollup_events"])
+    yield Comparison("ledger", "accepted: batches = daily sums", totals["daily_accepted"], totals["daily_events"])
     yield Comparison("shop.events", "event ids that are repeated", 0, stored["repeated"])
 
     rollup = fetch(cursor, "rollup_totals")[0]
@@ -45,7 +45,7 @@ def compare_ledger(cursor: Any, rejects_since: datetime | None) -> Iterator[Comp
             yield Comparison(subject, f"{column}: one batch = its files", batch[column], batch[f"file_{column}"])
     for file in fetch(cursor, "part_differences"):
         for column in _BALANCE:
-            yield Comparison(file["name"], f"{column}: one file = its parts", file[column], file[f"part_{column}"])
+            yield Comparison(file["name"], f"{column}: one file = its slices", file[column], file[f"slice_{column}"])
     for file in fetch(cursor, "event_differences"):
         yield Comparison(file["name"], "accepted: one file = its events", file["accepted"], file["events"])
     for file in fetch(cursor, "reject_differences", rejects_since=rejects_since):
@@ -53,7 +53,7 @@ def compare_ledger(cursor: Any, rejects_since: datetime | None) -> Iterator[Comp
 
 
 def fetch(cursor: Any, query: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a named query, by column."""
+    """Return the rows of a named query as dictionaries."""
     cursor.execute(_SQL[query], parameters)
     names = [column.name for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]

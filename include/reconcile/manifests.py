@@ -1,16 +1,16 @@
-"""Manifests against the loads of their files.
+"""Compare manifests with the loads of their files.
 
-A duplicate repeats a row of its own file or of an earlier one of its run. So the files of a run that were loaded in
-their order agree one by one; of files loaded out of order only the sums over the run are certain, for then the
-repetition was stored and its original counted as the duplicate. A file that was delivered several times adds nothing
-but duplicates.
+A duplicate repeats a row of its own file or of an earlier file of the run. If the files of a run were loaded in order,
+each file must agree with its manifest. If they were loaded out of order, only the sums over the run must agree, because
+the repetition may have been stored and its original counted as the duplicate. A file that was delivered several times
+adds only duplicates.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -21,18 +21,18 @@ from include.reconcile.report import Comparison, Number
 
 @dataclass
 class Loaded:
-    """What Postgres holds of one file, added up over the times that it was loaded.
+    """The contents of Postgres for one file name, summed over all its loads.
 
     Parameters
     ----------
     first_file_id:
-        The first load; the order of first loads decides which of two equal rows was stored.
+        The file_id of the first load. The order of first loads decides which of two equal rows was stored.
     loads:
-        How often it was loaded.
+        The number of loads.
     read, accepted, duplicate, rejected:
-        From its balances.
+        The sums of its balances.
     has_all_events, has_all_rejects:
-        Whether retention has not reached them.
+        Whether all its events and rejects are within retention.
     by_type, revenue, bad:
         Stored events by type, revenue of purchases by currency, rejects by reason.
     """
@@ -50,26 +50,32 @@ class Loaded:
     bad: Counter[str] = field(default_factory=Counter)
 
 
-def compare_manifests(manifests: Iterable[Manifest], loaded: Mapping[str, Loaded]) -> Iterator[Comparison]:
-    """Every number of the manifests whose files are loaded, against Postgres.
+def compare_manifests(
+    manifests: Iterable[Manifest], loaded: Mapping[str, Loaded], retracted: Collection[str] = ()
+) -> Iterator[Comparison]:
+    """Compare every number in the manifests of loaded files with Postgres.
 
     Parameters
     ----------
     manifests:
-        In any order.
+        The manifests, in any order.
     loaded:
-        By file name; a file that is missing here is not compared.
+        The contents of Postgres by file name; a file that is missing here is not compared.
+    retracted:
+        The names of retracted files. Another file of the run may repeat their rows, which then count as accepted for
+        that file. In such a run, only the balance of each file is compared.
     """
     runs = defaultdict(list)
     for manifest in manifests:
         runs[manifest.run].append(manifest)
     for run in runs.values():
         run.sort(key=lambda manifest: manifest.sequence)
+        is_whole = not any(manifest.file in retracted for manifest in run)
         is_in_order = _in_order([_first_file_id(manifest, loaded) for manifest in run])
         for manifest, is_exact in zip(run, is_in_order, strict=True):
             if manifest.file in loaded:
                 yield from _compare_balance(manifest, loaded[manifest.file])
-                if is_exact:
+                if is_exact and is_whole:
                     yield from _compare_accepted(manifest.file, [manifest], loaded)
         if not all(is_in_order) and all(manifest.file in loaded for manifest in run):
             yield from _compare_accepted(run[0].run, run, loaded)
@@ -80,7 +86,7 @@ def _first_file_id(manifest: Manifest, loaded: Mapping[str, Loaded]) -> float:
 
 
 def _in_order(file_ids: Sequence[float]) -> list[bool]:
-    """For each file whether all before it were loaded before it, and none after it was."""
+    """Return for each file whether all its predecessors were loaded before it, and all its successors after it."""
     earliest_after = [math.inf] * (len(file_ids) + 1)
     for index in range(len(file_ids) - 1, -1, -1):
         earliest_after[index] = min(file_ids[index], earliest_after[index + 1])
@@ -93,7 +99,7 @@ def _in_order(file_ids: Sequence[float]) -> list[bool]:
 
 
 def _compare_balance(manifest: Manifest, found: Loaded) -> Iterator[Comparison]:
-    """What holds for each file by itself, whatever was loaded before it."""
+    """Compare the numbers of a file that do not depend on the files loaded before it."""
     name, loads = manifest.file, found.loads
     yield Comparison(name, "rows read", manifest.rows * loads, found.read)
     yield Comparison(name, "rows rejected", manifest.rejected * loads, found.rejected)
@@ -108,7 +114,7 @@ def _compare_balance(manifest: Manifest, found: Loaded) -> Iterator[Comparison]:
 def _compare_accepted(
     subject: str, manifests: Sequence[Manifest], loaded: Mapping[str, Loaded]
 ) -> Iterator[Comparison]:
-    """What holds for files together with all that their duplicates repeat."""
+    """Compare the numbers of files that were loaded after all rows that their duplicates repeat."""
     found = [loaded[manifest.file] for manifest in manifests]
     valid = sum(manifest.valid for manifest in manifests)
     good = sum((manifest.rows - manifest.rejected) * one.loads for manifest, one in zip(manifests, found, strict=True))

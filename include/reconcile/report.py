@@ -1,4 +1,4 @@
-"""What agrees and what does not."""
+"""Collect comparisons into a report of what agrees and what does not."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Comparison:
     Parameters
     ----------
     subject:
-        The file, run or table that they are about.
+        The file, run or table that the numbers are about.
     measure:
-        What is counted; comparisons of one measure are added up in the report.
+        What is counted. The report adds up the comparisons of each measure.
     expected, found:
-        What the manifest, or the first table, says, and what the other one says.
+        The number in the manifest or the first table, and the number in the other table.
     """
 
     subject: str
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether they are the same."""
+        """Whether the numbers are equal."""
         return self.expected == self.found
 
 
@@ -56,13 +56,13 @@ class Report:
     Parameters
     ----------
     sums:
-        The comparisons added up by measure, in the order in which the measures came.
+        The sums of the comparisons by measure, in the order of their first comparison.
     differences:
         Every comparison that does not agree.
     problems:
-        Why something could not be compared although it should; each is a disagreement.
+        Reasons why something could not be compared that should have been. Each counts as a disagreement.
     notes:
-        What was left out for a good reason.
+        Remarks about what was left out for a valid reason.
     """
 
     sums: dict[str, _Sum]
@@ -72,7 +72,7 @@ class Report:
 
     @classmethod
     def of(cls, comparisons: Iterable[Comparison], problems: Iterable[str] = (), notes: Iterable[str] = ()) -> Report:
-        """Add up comparisons."""
+        """Create a report from comparisons."""
         sums: dict[str, _Sum] = {}
         differences = []
         for one in comparisons:
@@ -87,19 +87,19 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether everything that was to be compared was, and is the same."""
+        """Whether everything could be compared and agrees."""
         return not self.differences and not self.problems
 
     def summary(self) -> str:
-        """One line."""
+        """Return the outcome in one line."""
         compared = sum(one.compared for one in self.sums.values())
         if self.agrees:
             return f"agreed: {compared} comparisons, to the row and the cent"
         return f"NOT agreed: {len(self.differences)} of {compared} comparisons differ; problems: {len(self.problems)}"
 
     def show(self, console: Console) -> None:
-        """Print what agrees, what does not, and what to make of it."""
-        table = Table("", "what", "expected", "found", "compared", "differing", box=None, pad_edge=False)
+        """Print the sums, the differences, the problems and the outcome."""
+        table = Table("", "measure", "expected", "found", "compared", "differing", box=None, pad_edge=False)
         for column in table.columns[2:]:
             column.justify = "right"
         for measure, one in self.sums.items():
@@ -109,7 +109,7 @@ class Report:
             )
         console.print(table)
         if self.differences:
-            table = Table("where", "what", "expected", "found", box=None, pad_edge=False, title="What differs")
+            table = Table("where", "measure", "expected", "found", box=None, pad_edge=False, title="Differences")
             for difference in self.differences[:_SHOWN_DIFFERENCES]:
                 table.add_row(
                     escape(difference.subject),

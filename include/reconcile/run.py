@@ -1,9 +1,9 @@
-"""Reads manifests and Postgres and compares them."""
+"""Read the manifests and the tables of Postgres, and compare them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,14 @@ def reconcile(
     dsn:
         A connection with read access to ``shop`` (role ops, quality or owner).
     manifest_dir:
-        Where the generator writes manifests; those that are there now are compared.
+        The directory to which the generator writes manifests; those that exist at the start are compared.
     wait_seconds:
         How long to wait for files that are not loaded yet, seconds.
     retention_days:
-        Days after which rejects are removed; None when they are kept for ever. What was removed of the events is on
-        record in Postgres.
+        Days after which rejects are removed; None when they are kept forever. Postgres records which events retention
+        has removed.
     is_ledger_only:
-        Leave the manifests out, for an installation that has no generator.
+        Skip the manifests, for an installation without a generator.
 
     Raises
     ------
@@ -52,27 +52,29 @@ def reconcile(
     """
     manifests, problems = ([], []) if is_ledger_only else _read_manifests(manifest_dir)
     names = [manifest.file for manifest in manifests]
-    as_of = _wait_until_settled(dsn, names, wait_seconds)
+    as_of = _wait_until_finished(dsn, names, wait_seconds)
     rejects_since = as_of - timedelta(days=retention_days) if retention_days is not None else None
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["snapshot"])
-        rows = fetch(cursor, "settled_files", names=names, rejects_since=rejects_since)
+        rows = fetch(cursor, "finished_files", names=names, rejects_since=rejects_since)
         loaded = _loaded(cursor, rows)
-        comparisons = [*compare_manifests(manifests, loaded), *compare_ledger(cursor, rejects_since)]
+        retracted = {row["name"] for row in rows if row["is_retracted"]} - loaded.keys()
+        compared = compare_manifests(manifests, loaded, retracted)
+        comparisons = [*compared, *compare_ledger(cursor, rejects_since)]
         admitted = [row["name"] for row in fetch(cursor, "admitted", as_of=as_of)]
-    problems += _missing(names, loaded, rows, admitted)
+    problems += _missing([name for name in names if name not in retracted], loaded, rows, admitted)
     is_empty = not any(one.expected or one.found for one in comparisons)
     if not manifests and (is_empty or not is_ledger_only):
         where = "no file has been loaded" if is_ledger_only else f"no manifest is in {manifest_dir}"
         problems.append(
-            f"nothing to compare: {where}. Let the generator run (python -m include.generator), or name the right "
-            "folder with --manifests, or compare the tables alone with --ledger-only."
+            f"nothing to compare: {where}. Run the generator (python -m include.generator), name the right folder with "
+            "--manifests, or compare only the tables with --ledger-only."
         )
-    return Report.of(comparisons, problems, _notes(manifests, loaded))
+    return Report.of(comparisons, problems, _notes(loaded, retracted))
 
 
 def _read_manifests(directory: Path) -> tuple[list[Manifest], list[str]]:
-    """The manifests of a directory, and what is wrong with those that cannot be read."""
+    """Return the manifests of a directory, and the errors of those that cannot be read."""
     if not directory.is_dir():
         raise ReconcileError(f"{directory} is not a folder of manifests", "Name the right one with --manifests")
     manifests, faults = [], []
@@ -80,21 +82,21 @@ def _read_manifests(directory: Path) -> tuple[list[Manifest], list[str]]:
         try:
             manifests.append(read_manifest(path))
         except FileNotFoundError:
-            continue  # Retention removed it just now.
+            continue  # Retention has just removed it.
         except ManifestError as error:
             faults.append(str(error))
     return manifests, faults
 
 
-def _wait_until_settled(dsn: str, names: list[str], wait_seconds: float) -> datetime:
-    """Wait until no file that is known now is still to be loaded, or the time is over; returns when "now" was."""
+def _wait_until_finished(dsn: str, names: list[str], wait_seconds: float) -> datetime:
+    """Wait until all files known at the start are loaded or the time is over, and return the time of the start."""
     deadline = time.monotonic() + wait_seconds
     with transaction(dsn) as cursor:
         cursor.execute(_SQL["clock"])
         as_of: datetime = cursor.fetchone()[0]
     while time.monotonic() < deadline:
         with transaction(dsn) as cursor:
-            cursor.execute(_SQL["unsettled"], {"names": names, "as_of": as_of})
+            cursor.execute(_SQL["unfinished"], {"names": names, "as_of": as_of})
             if cursor.fetchone()[0] == 0:
                 break
         time.sleep(_POLL_SECONDS)
@@ -102,11 +104,11 @@ def _wait_until_settled(dsn: str, names: list[str], wait_seconds: float) -> date
 
 
 def _loaded(cursor: Any, rows: Iterable[dict[str, Any]]) -> dict[str, Loaded]:
-    """What Postgres holds, by file name; quarantined files hold nothing and are left out."""
+    """Return the contents of Postgres by file name, without quarantined and retracted files, which have none."""
     loaded: dict[str, Loaded] = {}
     by_id: dict[int, Loaded] = {}
     for row in rows:
-        if row["fault"]:
+        if row["fault"] or row["is_retracted"]:
             continue
         one = by_id[row["file_id"]] = loaded.setdefault(row["name"], Loaded(row["file_id"]))
         one.loads += 1
@@ -129,7 +131,7 @@ def _loaded(cursor: Any, rows: Iterable[dict[str, Any]]) -> dict[str, Loaded]:
 def _missing(
     names: Iterable[str], loaded: dict[str, Loaded], rows: Iterable[dict[str, Any]], admitted: Iterable[str]
 ) -> list[str]:
-    """Why files that should be loaded are not."""
+    """Return a message for each file that should be loaded but is not."""
     faults = {row["name"]: row["fault"] for row in rows if row["fault"]}
     waiting = set(admitted)
     problems = [
@@ -139,20 +141,21 @@ def _missing(
         if name in loaded or name in waiting:
             continue
         if name in faults:
-            problems.append(f"{name} was quarantined ({faults[name]}). Mend it and deliver it again.")
+            problems.append(f"{name} was quarantined ({faults[name]}). Correct it and deliver it again.")
         else:
             problems.append(
-                f"{name} is not loaded yet. See whether the stream is alive (`make status`), or wait with --wait; if "
-                "its generator was killed at that very file, there is no such file: remove its manifest."
+                f"{name} is not loaded yet. Check that the stream is running (`make status`), or wait with --wait. If "
+                "the generator was killed after writing the manifest, the file does not exist: remove the manifest."
             )
     return problems
 
 
-def _notes(manifests: Iterable[Manifest], loaded: dict[str, Loaded]) -> list[str]:
+def _notes(loaded: dict[str, Loaded], retracted: Collection[str]) -> list[str]:
     past = sum(not one.has_all_events for one in loaded.values())
     several = sum(one.loads > 1 for one in loaded.values())
     notes = {
         "{} files are past retention: only their balances were compared": past,
         "{} files were delivered more than once: their repetitions count as duplicates": several,
+        "{} files were retracted: rows of theirs that other files repeat were not compared": len(retracted),
     }
     return [text.format(count) for text, count in notes.items() if count]

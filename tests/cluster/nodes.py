@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 import requests
 
-from include.platform.environment import spark_environment
-from include.platform.java import java_home, prepare_java
-from include.platform.packages import package_directory
-from include.platform.programs import PROGRAMS
-from include.platform.spark import alive_workers
+from include.platform.installation.java import java_home, prepare_java
+from include.platform.installation.packages import package_directory
+from include.platform.instance.environment import spark_environment
+from include.platform.programs.catalog import PROGRAMS
+from include.platform.services.spark import alive_workers
 from include.settings import Settings
 from tests.support.sockets import free_ports
 from tests.support.waiting import wait_until

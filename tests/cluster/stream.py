@@ -19,9 +19,9 @@ from include.generator.run import generate
 from include.reconcile.report import Report
 from include.reconcile.run import reconcile
 from include.settings import Settings
-from include.stream.landing import Landing
-from include.stream.sink import backlog_is_empty
-from include.stream.status import StreamStatus, stream_status
+from include.stream.intake.landing import Landing
+from include.stream.storage.sink import backlog_is_empty
+from include.stream.supervision.status import StreamStatus, stream_status
 from tests.cluster.nodes import executors_at_work
 from tests.support.airflow import DagTest
 from tests.support.waiting import wait_until

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from include.platform.bundle import write_bundle
+from include.platform.installation.bundle import write_bundle
 from include.settings import REPOSITORY, Settings
-from include.stream.landing import Landing
-from include.stream.status import set_wish
+from include.stream.intake.landing import Landing
+from include.stream.supervision.status import set_desired_state
 from tests.cluster.nodes import SparkNodes
 from tests.cluster.stream import ClusterStream, deliver
 from tests.support.airflow import make_metadata
@@ -45,7 +45,7 @@ def test_both_machines_read_and_the_result_is_what_was_delivered(
         with closing(stream):
             log = stream.dag.succeed(seconds=500)
         assert all("Running task" in node.executor_logs(settings) for node in nodes.nodes)
-    assert "The stream ended as it was asked to." in log
+    assert "The stream ended as requested." in log
     assert stream.reconcile().agrees
 
 
@@ -76,7 +76,7 @@ def test_executors_without_checkout_and_packages_run_on_the_bundle(
 
 
 @pytest.mark.timeout(900)
-def test_a_machine_without_the_shared_storage_spoils_no_file(
+def test_a_machine_without_the_shared_storage_quarantines_no_file(
     settings: Settings, metadata: Path, tmp_path: Path
 ) -> None:
     """Its executors see an empty folder in place of the admitted files, as when a mount is missing."""
@@ -90,7 +90,7 @@ def test_a_machine_without_the_shared_storage_spoils_no_file(
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow")
         with closing(stream):
             stream.wait_until_idle(seconds=500)
-            set_wish(settings.dsn("ops"), "drain")
+            set_desired_state(settings.dsn("ops"), "drain")
             stream.dag.succeed(seconds=240)
         assert "does not see the admitted files of epoch" in astray.executor_logs(settings)
     assert stream.rows("SELECT DISTINCT state FROM shop.files") == [("loaded",)]

@@ -14,11 +14,11 @@ import pytest
 
 from include.blocks import replace_block
 from include.settings import REPOSITORY, Settings
-from include.stream.status import set_wish
-from tests.benchmarks.machine import describe
+from include.stream.supervision.status import set_desired_state
 from tests.cluster.faults import FAULTS, Fault, Scene
 from tests.cluster.nodes import SparkNodes
 from tests.cluster.stream import CONFS, ClusterStream
+from tests.programs.benchmarks.machine import describe
 from tests.support.airflow import make_metadata
 from tests.support.spark import with_spark_ports
 from tests.support.waiting import wait_until
@@ -52,7 +52,7 @@ def test_the_stream_survives_the_death_of_each_part(database: Settings, tmp_path
         with closing(stream):
             outcomes = [_inject(fault, nodes, stream) for fault in FAULTS]
             stream.wait_until_idle()
-            set_wish(settings.dsn("ops"), "drain")
+            set_desired_state(settings.dsn("ops"), "drain")
             stream.dag.succeed(seconds=240)
     report = stream.reconcile()
     assert report.agrees, report

@@ -14,18 +14,18 @@ import pytest
 
 from include.blocks import replace_block
 from include.db import transaction
-from include.platform.driver_jvm import MEMORY, driver_options
-from include.platform.environment import spark_environment
-from include.platform.java import prepare_java
-from include.platform.packages import package_directory
+from include.platform.installation.java import prepare_java
+from include.platform.installation.packages import package_directory
+from include.platform.instance.environment import spark_environment
+from include.platform.programs.driver_jvm import MEMORY, driver_options
 from include.settings import REPOSITORY, Settings
-from include.stream.landing import Landing
-from tests.benchmarks.machine import describe
+from include.stream.intake.landing import Landing
 from tests.cluster.cores import Cores, CoresWatch
 from tests.cluster.nodes import SparkNodes
 from tests.cluster.stream import deliver
 from tests.cluster.test_kills import PAGE
-from tests.soak.memory import MIB, MemoryWatch
+from tests.programs.benchmarks.machine import describe
+from tests.programs.soak.memory import MIB, MemoryWatch
 from tests.support.postgres import cloned_database
 from tests.support.spark import with_spark_ports
 

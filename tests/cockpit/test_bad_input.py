@@ -1,4 +1,4 @@
-"""What is asked wrongly, and what is asked while something is away: a problem that says so, and nothing else."""
+"""Invalid requests, and requests while a service is down: each gets a problem response that reveals nothing else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_parameters_out_of_range_are_named(server: Server, path: str, name: str)
     assert name in problem["detail"]
 
 
-def test_every_parameter_at_fault_is_named_at_once(server: Server) -> None:
+def test_all_invalid_parameters_are_named_at_once(server: Server) -> None:
     problem = _problem(server.get("/stream/files?limit=0&before=0&state=x"), 422, "invalid")
     assert {error["name"]: error["value"] for error in problem["errors"]} == {
         "query.limit": "0",
@@ -60,40 +60,40 @@ def test_every_parameter_at_fault_is_named_at_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/alerts/7", "/quality/runs/7", "/quality/suites/nothing/runs", "/nothing"])
-def test_what_is_not_there_is_said(server: Server, path: str) -> None:
+def test_missing_objects_are_not_found(server: Server, path: str) -> None:
     _problem(server.get(path), 404, "not-found")
 
 
-def test_a_reason_that_no_rule_has_is_said(server: Server) -> None:
+def test_an_unknown_reject_reason_is_not_found(server: Server) -> None:
     problem = _problem(server.get("/stream/rejects/'; DROP TABLE shop.events; --/samples"), 404, "not-found")
-    assert "GET /stream/rejects lists those that occur" in problem["detail"]
+    assert "GET /stream/rejects lists the reasons that occur" in problem["detail"]
 
 
-def test_a_nul_byte_is_no_text(server: Server) -> None:
+def test_a_nul_byte_is_invalid(server: Server) -> None:
     _problem(server.get("/quality/suites/a%00b/runs"), 422, "invalid")
     _problem(server.get("/objectives/misses?objective=a%00b"), 422, "invalid")
     _problem(server.post("/stream/pause", reason="a\0bc"), 422, "invalid")
 
 
-def test_half_a_character_is_no_text(server: Server) -> None:
+def test_a_lone_surrogate_is_invalid(server: Server) -> None:
     headers = {"Content-Type": "application/json"}
     answer = server.post("/stream/pause", json=None, content=r'{"reason": "\ud800 ab"}', headers=headers)
     _problem(answer, 422, "invalid")
 
 
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/overview"), ("GET", "/stream/pause"), ("PUT", "/alerts/1")])
-def test_methods_that_a_route_does_not_take(server: Server, method: str, path: str) -> None:
-    # As a program, whose token needs no other header.
+def test_methods_that_a_route_does_not_accept(server: Server, method: str, path: str) -> None:
+    # Send a token, as programs do; it needs no other header.
     problem = _problem(server.send(method, API + path, "otto"), 405, "method-not-allowed")
     assert method in problem["detail"]
 
 
-def test_a_body_that_is_no_json(server: Server) -> None:
+def test_a_body_that_is_not_json_is_invalid(server: Server) -> None:
     headers = {"Content-Type": "application/json"}
     _problem(server.post("/stream/pause", json=None, content="{", headers=headers), 422, "invalid")
 
 
-def test_postgres_away_is_said_and_over_when_it_is_over(server: Server, database: Settings) -> None:
+def test_requests_fail_while_postgres_is_down_and_recover(server: Server, database: Settings) -> None:
     assert server.get("/stream").status_code == 200
     with database_away(database):
         for path in ("/overview", "/stream/batches", "/alerts/1", "/views", "/actions"):
@@ -101,20 +101,18 @@ def test_postgres_away_is_said_and_over_when_it_is_over(server: Server, database
             _problem(answer, 503, "unavailable")
             assert int(answer.headers["Retry-After"]) > 0
         _problem(server.post("/stream/pause"), 503, "unavailable")
-        # Who asks is known to Airflow, not to this database.
+        # The user is known to Airflow, not to this database.
         assert server.get("/me").status_code == 200
     assert server.get("/stream/batches?limit=3").status_code == 200
 
 
-def test_a_restart_of_postgres_between_two_questions_is_not_noticed(server: Server, database: Settings) -> None:
+def test_a_postgres_restart_between_two_requests_is_not_noticed(server: Server, database: Settings) -> None:
     assert server.get("/stream/batches?before=9").status_code == 200
     cut_connections(database, "shop_quality")
     assert server.get("/stream/batches?before=9").status_code == 200
 
 
-def test_a_failure_that_nobody_foresaw_says_nothing_of_the_inside(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_reveals_no_internals(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("password=hunter2")
 

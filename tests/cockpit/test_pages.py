@@ -1,4 +1,4 @@
-"""What browsers get: pages, their parts, the Data Docs; with what they may load, and nothing beside the folders."""
+"""Pages, static files and the Data Docs: their security headers, and no access to files outside the folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cockpit.conftest import API, ROOT, Server
 
 @pytest.fixture
 def docs(cluster: Settings) -> Path:
-    """The Data Docs of the server, with a page, beside a secret."""
+    """Create Data Docs for the server, next to a secret file."""
     folder = cluster.quality_docs_dir
     (folder / "events").mkdir(parents=True, exist_ok=True)
     (folder / "index.html").write_text("<p>the index")
@@ -55,7 +55,7 @@ def test_every_page_is_served(server: Server, page: str) -> None:
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
-def test_the_way_in_and_the_tab_of_a_dag_lead_to_pages(server: Server) -> None:
+def test_the_root_and_the_tab_of_a_dag_redirect_to_pages(server: Server) -> None:
     expected = {
         "/": "overview",
         "/dag/stream_events": "stream",
@@ -80,7 +80,7 @@ def test_files_have_their_media_type_and_an_etag(server: Server, suffix: str, me
     assert server.send("GET", f"{ROOT}/static/{file.relative_to(static)}", "vera", headers=etag).status_code == 304
 
 
-def test_the_parts_of_a_page_are_asked_for_once(server: Server) -> None:
+def test_static_files_are_cached_by_the_browser(server: Server) -> None:
     page = server.send("GET", f"{ROOT}/overview", "vera").text
     parts = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
     assert len(parts) > 10
@@ -126,6 +126,6 @@ def test_before_the_first_check_there_are_no_data_docs(server: Server, docs: Pat
         (tmp_path / "away").rename(docs)
 
 
-def test_the_description_is_no_page(server: Server) -> None:
+def test_there_is_no_api_documentation_page(server: Server) -> None:
     for path in ("/docs", "/redoc", f"{API}/docs"):
         assert server.send("GET", f"{ROOT}{path}", "vera").status_code in (307, 404)

@@ -1,4 +1,4 @@
-"""What the routes read, on a database that holds a little of everything."""
+"""Reading routes, on a database with some rows of every kind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from include.db import transaction
 from include.db.refresh import refresh_view
 from include.db.views import view_names
 from include.settings import Settings
+from include.stream.intake.landing import Landing
 from tests.cockpit.conftest import Server
 from tests.support.rows import load_batch, make_event
 from tests.support.stream import next_epoch
@@ -21,7 +22,7 @@ HTML = "<img src=x onerror=alert(1)> & 'Shoes'"
 
 
 def _now() -> datetime:
-    """The begin of this minute: of the last hour, and of today."""
+    """Return the start of this minute, which is within the last hour and today."""
     return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
@@ -31,7 +32,7 @@ def _load(database: Settings, rejects: int = 0) -> int:
         make_event(event_time=_now(), unit_price="5.50", category="Books", product_id="P2", currency="USD"),
         make_event(event_time=_now(), event_type="view", category="Books", product_id="P2", currency="USD"),
         make_event(event_time=_now(), event_type="order"),
-        # Of no minute that is shown.
+        # Outside the minutes that are shown.
         make_event(event_time=_now() - timedelta(days=2), unit_price="1000.00"),
     ]
     rows = [
@@ -56,7 +57,7 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
     )
     with transaction(database.dsn("owner")) as cursor:
         cursor.execute("UPDATE shop.refreshes SET published_at = finished_at WHERE held_because IS NULL")
-    add_quality_run(database, suite="rollups", table_name="shop.rollup_minute", verdict="warned", warnings=1)
+    add_quality_run(database, suite="rollup_minute", table_name="shop.rollup_minute", verdict="warned", warnings=1)
     add_quality_run(database, verdict="failed", critical_failures=1)
     add_alert(database)
     add_alert(database, title="another", severity="warning", acknowledged_at=minutes_ago(1), acknowledged_by="otto")
@@ -86,13 +87,13 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
     assert len(minutes) == 60
     assert [minute["minute"] for minute in minutes] == sorted(minute["minute"] for minute in minutes)
     filled = [minute for minute in minutes if minute["events"]]
-    assert [(one["events"], one["orders"], one["purchases"], one["revenue"]) for one in filled] == [
+    assert [(one["events"], one["order_lines"], one["purchases"], one["revenue"]) for one in filled] == [
         (4, 1, 2, {"EUR": "30.00", "USD": "5.50"})
     ]
-    assert {key: found["activity"][key] for key in ("events", "views", "orders", "purchases")} == {
+    assert {key: found["activity"][key] for key in ("events", "views", "order_lines", "purchases")} == {
         "events": 4,
         "views": 1,
-        "orders": 1,
+        "order_lines": 1,
         "purchases": 2,
     }
     assert [
@@ -101,13 +102,13 @@ def test_the_overview_adds_up(server: Server, database: Settings) -> None:
         ("Sports", "EUR", "30.00", 0),
         ("Books", "USD", "5.50", 1),
     ]
-    # A name is given as it is stored: whoever shows it escapes it.
+    # Names are returned as stored; the client must escape them.
     assert [one["product_name"] for one in found["top_products"]["items"]] == [HTML, "Trail Running Shoes"]
     assert found["top_products"]["trust"]["is_held"] is True
     assert (found["conversion"]["sessions"], found["conversion"]["conversion_rate"]) == (1, 1.0)
 
 
-def test_revenue_is_that_of_today(server: Server, database: Settings) -> None:
+def test_revenue_covers_today_only(server: Server, database: Settings) -> None:
     midnight = _now().replace(hour=0, minute=0)
     times = [midnight - timedelta(minutes=1), midnight, _now()]
 
@@ -150,20 +151,20 @@ def test_the_state_of_the_stream(server: Server, database: Settings, change: str
 
 
 def _forget() -> None:
-    """As if the second were over for which answers are kept."""
-    from include.airflow.cockpit.kept import kept
+    """Clear the cache, as if its lifetime of a second were over."""
+    from include.airflow.cockpit.responses.cache import cache
 
-    kept.clear()
+    cache.clear()
 
 
-def test_the_stream_tells_of_its_runs_and_its_last_minute(server: Server, database: Settings) -> None:
+def test_the_stream_shows_its_runs_and_its_last_minute(server: Server, database: Settings) -> None:
     epochs = [next_epoch(database) for _ in range(3)]
     batch_id = _load(database, rejects=1)
     with transaction(database.dsn("owner")) as cursor:
         cursor.execute(
             "UPDATE shop.runs SET log_path = '/work/driver-20261124221502-0003' WHERE epoch = %s", [epochs[-1]]
         )
-    found = server.get("/stream").json()
+    found = server.get("/stream", "otto").json()
     assert [run["epoch"] for run in found["runs"]] == epochs[::-1]
     assert (found["epoch"], found["restarts_day"], found["run"]["driver_id"]) == (
         epochs[-1],
@@ -175,7 +176,7 @@ def test_the_stream_tells_of_its_runs_and_its_last_minute(server: Server, databa
     assert "took over" in found["runs"][1]["error"]
 
 
-def test_pages_of_batches_hold_each_once(server: Server, database: Settings) -> None:
+def test_pages_of_batches_contain_each_batch_once(server: Server, database: Settings) -> None:
     loaded = [load_batch(database.dsn("owner"), []) for _ in range(5)]
     seen: list[int] = []
     path = "/stream/batches?limit=2"
@@ -199,7 +200,7 @@ def test_files_by_state_with_their_balance(server: Server, database: Settings) -
         size_bytes=9,
         arrived_at=minutes_ago(1),
         state="quarantined",
-        settled_at=minutes_ago(0),
+        finished_at=minutes_ago(0),
         fault="not_utf8",
         fault_detail="line 1",
     )
@@ -233,16 +234,19 @@ def test_rejects_by_reason(server: Server, database: Settings) -> None:
     assert {one["reason"] for one in server.get("/stream/rejects?minutes=120").json()["reasons"]} > {"row_ragged"}
 
 
-def test_only_who_may_act_sees_rejected_rows(server: Server, database: Settings) -> None:
+def test_only_operators_see_rejected_rows(server: Server, database: Settings) -> None:
     _load(database, rejects=3)
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("""UPDATE shop.rejects SET detail = '{"city_too_long": "Ulm…", "unit_price_invalid": "9,5"}'""")
     path = "/stream/rejects/city_too_long/samples"
     (seen,), (shown,) = (server.get(path, user).json()["items"] for user in ("vera", "otto"))
     assert (seen["raw"], shown["raw"]) == (None, "U77,1")
-    assert {**shown, "raw": None} == seen
+    assert (seen["found"], shown["found"]) == (None, "Ulm…")
+    assert {**shown, "raw": None, "found": None} == seen
     assert seen["reasons"] == ["unit_price_invalid", "city_too_long"]
 
 
-def test_samples_go_on_where_the_search_ended(
+def test_samples_continue_where_the_search_ended(
     server: Server, database: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("include.airflow.cockpit.routes.stream._BOUND", 4)
@@ -255,9 +259,9 @@ def test_samples_go_on_where_the_search_ended(
     assert second["next"] is None
 
 
-def test_views_say_what_readers_see_and_why_no_more(server: Server, database: Settings) -> None:
+def test_views_show_the_published_state_and_why_the_newest_is_held(server: Server, database: Settings) -> None:
     with transaction(database.dsn("owner")) as cursor:
-        # The views were made, and so refreshed, a moment ago.
+        # Creating the views has just refreshed them.
         cursor.execute("DELETE FROM shop.refreshes")
     common = {"view_name": "mart_daily_kpis", "row_count": 3}
     add(
@@ -289,21 +293,22 @@ def test_views_say_what_readers_see_and_why_no_more(server: Server, database: Se
     assert datetime.fromisoformat(held["published_at"]) == pytest.approx(minutes_ago(7), abs=timedelta(seconds=20))
 
 
-def test_suites_that_fail_come_first_with_their_trend(server: Server, database: Settings) -> None:
+def test_failing_suites_come_first_with_their_trend(server: Server, database: Settings) -> None:
     for minutes, verdict in ((30, "passed"), (20, "failed"), (10, "passed")):
         add_quality_run(database, suite="files", finished_at=minutes_ago(minutes), verdict=verdict)
-    broken = add_quality_run(database, suite="zebra", verdict="broken", error="zebra.yml:3 no such check")
+    broken = add_quality_run(database, suite="rejects", verdict="broken", error="rejects.yml:3 no such check")
     add_quality_run(database, suite="batches", verdict="warned", warnings=2, docs_path="batches/run 7.html")
+    add_quality_run(database, suite="events", verdict="not_judged", not_judged=3)
     suites = server.get("/quality/suites").json()
-    assert [suite["suite"] for suite in suites] == ["zebra", "batches", "files"]
-    assert [point["verdict"] for point in suites[2]["trend"]] == ["passed", "failed", "passed"]
+    assert [suite["suite"] for suite in suites] == ["rejects", "batches", "events", "files"]
+    assert [point["verdict"] for point in suites[3]["trend"]] == ["passed", "failed", "passed"]
     assert suites[1]["last"]["docs_url"] == "/shopstream/docs/batches/run%207.html"
     assert suites[1]["trend"][-1]["failures"] == 2
-    assert server.get(f"/quality/runs/{broken}").json()["error"] == "zebra.yml:3 no such check"
+    assert server.get(f"/quality/runs/{broken}").json()["error"] == "rejects.yml:3 no such check"
 
 
 def test_runs_of_a_suite_are_paged_by_time(server: Server, database: Settings) -> None:
-    # Not in the order of their numbers: two processes finish as they please.
+    # Runs may finish in another order than their ids, because two processes run them.
     ids = {minutes: add_quality_run(database, finished_at=minutes_ago(minutes)) for minutes in (3, 1, 2)}
     first = server.get("/quality/suites/events/runs?limit=2").json()
     assert [run["quality_run_id"] for run in first["items"]] == [ids[1], ids[2]]
@@ -311,13 +316,14 @@ def test_runs_of_a_suite_are_paged_by_time(server: Server, database: Settings) -
     assert ([run["quality_run_id"] for run in second["items"]], second["next"]) == ([ids[3]], None)
 
 
-def test_the_results_of_a_run_have_the_failures_first(server: Server, database: Settings) -> None:
+def test_results_of_a_run_list_failures_first(server: Server, database: Settings) -> None:
     run = add_quality_run(database, verdict="failed", critical_failures=1, warnings=1)
     common = {"quality_run_id": run, "run_id": "r", "suite": "events", "table_name": "shop.events", "duration_ms": 1.0}
-    for name, severity, is_success in (
-        ("held", "critical", True),
-        ("odd", "warning", False),
-        ("bad", "critical", False),
+    for name, severity, status in (
+        ("held", "critical", "passed"),
+        ("new", "critical", "not_judged"),
+        ("odd", "warning", "failed"),
+        ("bad", "critical", "failed"),
     ):
         add(
             database,
@@ -326,12 +332,13 @@ def test_the_results_of_a_run_have_the_failures_first(server: Server, database: 
             **common,
             check_name=name,
             severity=severity,
-            is_success=is_success,
+            status=status,
             observed=HTML,
             sample='["x"]',
         )
-    results = server.get(f"/quality/runs/{run}").json()["results"]
-    assert [result["check_name"] for result in results] == ["bad", "odd", "held"]
+    results = server.get(f"/quality/runs/{run}", "otto").json()["results"]
+    assert [result["check_name"] for result in results] == ["bad", "odd", "new", "held"]
+    assert [result["status"] for result in results] == ["failed", "failed", "not_judged", "passed"]
     assert (results[0]["observed"], results[0]["sample"]) == (HTML, ["x"])
 
 
@@ -368,7 +375,7 @@ def test_misses_are_filtered_and_paged(server: Server, database: Settings) -> No
     assert found(f"?before={ids[1]}") == [ids[0]]
 
 
-def test_open_alerts_stand_before_all_that_are_over(server: Server, database: Settings) -> None:
+def test_open_alerts_come_before_resolved_ones(server: Server, database: Settings) -> None:
     opened = [add_alert(database, title=f"old {number}") for number in range(2)]
     over = [
         add_alert(database, title="over", resolved_at=minutes_ago(1), resolution="recovered", severity=severity)
@@ -391,7 +398,7 @@ def test_open_alerts_stand_before_all_that_are_over(server: Server, database: Se
     assert found("severity=critical") == [*opened[::-1], over[1]]
 
 
-def test_an_alert_tells_who_was_told(server: Server, database: Settings) -> None:
+def test_an_alert_lists_its_notifications(server: Server, database: Settings) -> None:
     alert_id = add_alert(database, detail=HTML)
     for channel, state, sent_at in (("mail", "sent", minutes_ago(1)), ("slack", "failed", None)):
         _add_delivery(database, alert_id=alert_id, channel=channel, occasion="raised", state=state, sent_at=sent_at)
@@ -404,7 +411,7 @@ def _add_delivery(database: Settings, **values: Any) -> None:
     add(database, "alert_deliveries", "delivery_id", severity="warning", **values)
 
 
-def test_what_has_not_changed_is_not_sent_again(server: Server, database: Settings) -> None:
+def test_unchanged_content_is_not_sent_again(server: Server, database: Settings) -> None:
     _load(database)
     first = server.get("/stream/batches")
     etag = first.headers["ETag"]
@@ -422,3 +429,176 @@ def test_money_is_exact(server: Server, database: Settings) -> None:
     load_batch(database.dsn("owner"), [make_event(event_time=_now(), unit_price="9999999999.99", quantity=1000)])
     (found,) = server.get("/overview").json()["revenue"]["currencies"]
     assert Decimal(found["revenue"]) == Decimal("9999999999990.00")
+
+
+def test_a_removed_suite_is_not_failing(server: Server, database: Settings) -> None:
+    add_quality_run(database, suite="renamed_since", verdict="failed", critical_failures=1)
+    add_quality_run(database)
+    assert [suite["suite"] for suite in server.get("/quality/suites").json()] == ["events"]
+    assert server.get("/overview").json()["attention"]["failing_suites"] == 0
+
+
+def test_the_list_of_alerts_counts_open_alerts_and_notifications(server: Server, database: Settings) -> None:
+    ids = [add_alert(database, title=f"number {number}") for number in range(7)]
+    add_alert(database, title="seen", severity="info", acknowledged_at=minutes_ago(1), acknowledged_by="otto")
+    for state in ("sent", "sent", "failed"):
+        add(
+            database,
+            "alert_deliveries",
+            "delivery_id",
+            alert_id=ids[-1],
+            channel="mail",
+            occasion="raised",
+            severity="critical",
+            state=state,
+            sent_at=minutes_ago(0) if state == "sent" else None,
+            due_at=minutes_ago(1),
+        )
+    page = server.get("/alerts?state=open&limit=2").json()
+    assert len(page["items"]) == 2
+    assert (page["open_alerts"], page["unacknowledged"]) == ({"critical": 7, "warning": 0, "info": 1}, 7)
+    assert [one["messages"] for one in page["items"]] == [
+        {"due": 0, "sent": 0, "failed": 0},
+        {"due": 0, "sent": 2, "failed": 1},
+    ]
+
+
+def test_the_rejects_of_one_file_by_reason(server: Server, database: Settings) -> None:
+    _load(database, rejects=5)
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute("SELECT min(file_id) FROM shop.rejects")
+        ((file_id,),) = cursor.fetchall()
+    found = server.get(f"/stream/files/{file_id}/rejects", "otto").json()
+    assert [(one["reason"], one["rows"]) for one in found] == [("unit_price_invalid", 5), ("city_too_long", 2)]
+    assert found[0]["first_raw"] == "U77,0"
+    hidden = server.get(f"/stream/files/{file_id}/rejects").json()
+    assert hidden == [{**one, "first_raw": None} for one in found]
+    assert server.get("/stream/files/99999/rejects").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("desired_state", "change", "state"),
+    [("stop", "ended_at = now()", "paused"), ("run", "heartbeat_at = now() - interval '9 minutes'", "down")],
+)
+def test_the_overview_shows_a_stopped_stream_and_the_waiting_files(
+    server: Server, database: Settings, desired_state: str, change: str, state: str
+) -> None:
+    """The numbers of a dead driver are outdated: when it last counted, no file was waiting."""
+    _load(database)
+    epoch = next_epoch(database)
+    landing = Landing.of(database)
+    landing.make()
+    landing.take_over(epoch)
+    for number in range(3):
+        (database.landing_dir / f"{number}.csv").write_text("x")
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute(
+            "INSERT INTO shop.stream_control (query, desired_state, requested_by, requested_at)"
+            " VALUES ('events', %s, 'otto', now() - interval '1 hour')",
+            [desired_state],
+        )
+        cursor.execute(f"UPDATE shop.runs SET {change} WHERE epoch = %s", [epoch])
+    _forget()
+    found = server.get("/overview").json()
+    assert found["stream"]["state"] == state
+    assert datetime.fromisoformat(found["stream"]["since"]) < minutes_ago(8)
+    assert found["stream"]["requested_by"] == ("otto" if desired_state == "stop" else None)
+    assert (found["throughput"]["backlog_files"], found["throughput"]["backlog_unknown_since"]) == (3, None)
+    stream = server.get("/stream").json()
+    assert (stream["backlog_files"], stream["backlog_bytes"]) == (3, 3)
+    for number in range(3):
+        (database.landing_dir / f"{number}.csv").unlink()
+    database.landing_dir.rmdir()
+    _forget()
+    assert server.get("/stream").json()["backlog_unknown_since"] is not None
+
+
+def test_lag_grows_while_a_file_waits(server: Server, database: Settings) -> None:
+    _load(database)
+    add(database, "files", "file_id", name="waits.csv", size_bytes=9, arrived_at=minutes_ago(30))
+    assert server.get("/overview").json()["throughput"]["lag_seconds"] > 1700
+    assert server.get("/stream").json()["lag_seconds"] > 1700
+
+
+def test_restated_figures_and_figures_as_of(server: Server, database: Settings) -> None:
+    day = (datetime.now(UTC) - timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0)
+    moments = []
+    for price in ("10.00", "0.10"):
+        load_batch(database.dsn("owner"), [make_event(event_time=day, unit_price=price)])
+        refresh_view(database.dsn("ops"), "mart_daily_kpis")
+        moments.append(datetime.now(UTC))
+    (item,) = server.get("/restatements?view=mart_daily_kpis").json()["items"]
+    assert (item["day"], item["key"]["currency"], item["cause"]) == (day.date().isoformat(), "EUR", "late events")
+    assert (item["old"]["revenue"], item["new"]["revenue"]) == ("10.00", "10.10")
+    (now,) = server.get("/figures/mart_daily_kpis").json()["items"]
+    assert (now["figures"]["revenue"], now["restated_at"]) == ("10.10", item["restated_at"])
+    as_of = moments[0].isoformat().replace("+", "%2B")
+    (then,) = server.get(f"/figures/mart_daily_kpis?as_of={as_of}").json()["items"]
+    assert (then["figures"]["revenue"], then["restated_at"]) == ("10.00", None)
+    assert server.get("/figures/mart_daily_kpis?as_of=2020-01-01T00:00:00Z").json() == {"items": [], "next": None}
+    assert server.get("/figures/mart_daily_kpis?as_of=yesterday").status_code == 422
+    assert server.get("/figures/mart_product_performance").status_code == 404
+    assert server.get("/figures/pg_authid").status_code == 404
+
+
+def test_daily_figures_and_conversion_are_marked_as_restated(server: Server, database: Settings) -> None:
+    """The conversion is compared with the rate published when its day was closed.
+
+    The newest published day need not be today.
+    """
+    day = (datetime.now(UTC) - timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0)
+    looks = [make_event(event_time=day, event_type="view", session_id=f"S{number}") for number in range(4)]
+    deliveries = [[*looks, make_event(event_time=day, session_id="S0")], [make_event(event_time=day, session_id="S1")]]
+    for events in deliveries:
+        load_batch(database.dsn("owner"), events)
+        for name in ("mart_daily_kpis", "mart_conversion_funnel"):
+            refresh_view(database.dsn("ops"), name)
+    overview = server.get("/overview").json()
+    (shown,) = overview["daily"]["items"]
+    assert (shown["day"], shown["currency"], shown["is_closed"]) == (day.date().isoformat(), "EUR", True)
+    restated = shown["restated"]
+    assert (shown["revenue"], restated["times"], restated["cause"]) == ("20.00", 1, "late events")
+    assert (restated["old"]["revenue"], restated["new"]["revenue"]) == ("10.00", "20.00")
+    of_conversion = overview["conversion"]["restated"]
+    assert of_conversion["cause"] == "late events"
+    assert (of_conversion["old"], of_conversion["new"]) == (
+        {"conversion_rate": "0.2500"},
+        {"conversion_rate": "0.5000"},
+    )
+    views = {view["view_name"]: view for view in server.get("/views").json()}
+    assert views["mart_daily_kpis"]["restated_days"] == 1
+    assert views["mart_daily_kpis"]["restated_at"] == restated["restated_at"]
+    assert (views["mart_customer_value"]["restated_days"], views["mart_customer_value"]["restated_at"]) == (0, None)
+
+
+def test_a_day_that_was_not_restated_is_not_marked(server: Server, database: Settings) -> None:
+    now = datetime.now(UTC)
+    events = [make_event(event_time=now), make_event(event_time=now - timedelta(days=1))]
+    load_batch(database.dsn("owner"), [*events, make_event(event_time=now - timedelta(days=7))])
+    refresh_view(database.dsn("ops"), "mart_daily_kpis")
+    shown = server.get("/overview").json()["daily"]["items"]
+    days = [(now - timedelta(days=ago)).date().isoformat() for ago in (0, 1)]
+    assert [(one["day"], one["is_closed"], one["restated"]) for one in shown] == [
+        (days[0], False, None),
+        (days[1], True, None),
+    ]
+
+
+def test_pages_of_figures_contain_each_day_once(server: Server, database: Settings) -> None:
+    start = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0)
+    events = [
+        make_event(event_time=start - timedelta(days=ago), currency=currency)
+        for ago in range(1, 6)
+        for currency in ("EUR", "GBP")
+    ]
+    load_batch(database.dsn("owner"), events)
+    refresh_view(database.dsn("ops"), "mart_daily_kpis")
+    seen, path = [], "/figures/mart_daily_kpis?limit=2"
+    page = server.get(path).json()
+    while True:
+        seen += [(one["day"], one["key"]["currency"]) for one in page["items"]]
+        if page["next"] is None:
+            break
+        page = server.get(f"{path}&before={page['next']}").json()
+    days = [(start - timedelta(days=ago)).date().isoformat() for ago in range(1, 6)]
+    assert seen == [(day, currency) for day in days for currency in ("EUR", "GBP")]

@@ -22,7 +22,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture
 def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The fresh database; the Connections to it and its settings are in the environment of this process."""
-    from include.platform.environment import settings_environment
+    from include.platform.instance.environment import settings_environment
 
     for name, value in {**connection_variables(database), **settings_environment(database)}.items():
         monkeypatch.setenv(name, value)

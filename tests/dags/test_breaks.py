@@ -2,111 +2,89 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+import shutil
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow.tasks import quality, views
-from include.db import transaction
+from include.airflow.tasks import views
 from include.errors import PlatformError
+from include.quality.suites import SUITES_DIR
+from include.retraction import Selection, retract
 from include.settings import Settings
-from tests.breaks.feeds import Row, ordinary
-from tests.breaks.instance import Breakage
-from tests.breaks.kinds import KINDS, STALE_VIEW, Kind
-from tests.support.rows import load_batch
+from tests.programs.breaks.feeds import broken
+from tests.programs.breaks.instance import Breakage
+from tests.programs.breaks.kinds import (
+    KINDS,
+    MENDED_DRIFT,
+    MID_REFRESH,
+    RENAMED_SUITE,
+    RETRACTED_FILE,
+    STALE_VIEW,
+    Kind,
+)
+from tests.support.playground import (
+    DAY_ROWS,
+    deliver,
+    last_published,
+    load,
+    load_days_before,
+    load_good,
+    load_hours,
+    look,
+    open_alerts,
+    pass_time,
+    query,
+    refresh,
+    sweep,
+)
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
-
-TI = SimpleNamespace(dag_id="refresh_views", task_id="build_and_audit", run_id="run-1", log_url="http://ui/log")
-
-
-def query(settings: Settings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    with transaction(settings.dsn("owner")) as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchall()
-
-
-def load(settings: Settings, rows: Sequence[Row], *, ingested_at: datetime, name: str | None = None) -> None:
-    """What the stream would do with a file of these rows."""
-    events = [
-        {key: value or None for key, value in row.items()} | {"event_time": datetime.fromisoformat(row["event_time"])}
-        for row in rows
-    ]
-    load_batch(settings.dsn("owner"), events, ingested_at=ingested_at, name=name)
-
-
-def load_good(settings: Settings, rows: int) -> None:
-    """The feed goes on."""
-    now = datetime.now(UTC)
-    load(settings, list(ordinary(now - timedelta(minutes=1), rows, timedelta(minutes=1))), ingested_at=now)
-
-
-def deliver(settings: Settings, paths: Sequence[Path]) -> None:
-    for path in paths:
-        with path.open(newline="", encoding="utf-8") as file:
-            load(settings, list(csv.DictReader(file)), ingested_at=datetime.now(UTC), name=path.name)
 
 
 @pytest.fixture
 def playground(airflow: Settings) -> Settings:
     """Hours of good events, looked at once and published."""
-    now = datetime.now(UTC)
-    for age, rows in ((timedelta(hours=3), 6000), (timedelta(minutes=17), 600)):
-        name = f"events-20260101T000000000Z-1-{rows:06d}.csv"
-        span = timedelta(minutes=60 if rows > 1000 else 15)
-        load(airflow, list(ordinary(now - age, rows, span)), ingested_at=now - age + span, name=name)
+    load_hours(airflow)
     look(airflow)
     assert open_alerts(airflow) == {}
     return airflow
 
 
-def look(settings: Settings) -> list[str]:
-    """One run of each DAG that looks; returns what failed."""
-    failures = []
-    try:
-        views.advance(timeout_seconds=60)
-        audited = views.build_and_audit(timeout_seconds=60, ti=TI)
-        for view_name in views.list_views():
-            try:
-                views.publish(view_name, audited, timeout_seconds=60)
-            except AirflowFailException as failure:
-                failures.append(f"publish {view_name}: {failure}")
-    except AirflowFailException as failure:
-        failures.append(f"build_and_audit: {failure}")
-    with suppress(AirflowFailException):
-        quality.check_suites(ti=TI)
-        return failures
-    return [*failures, "check_suites"]
+@pytest.fixture
+def suites(tmp_path: Path) -> Path:
+    """A copy of the suites, one of which may be renamed."""
+    return Path(shutil.copytree(SUITES_DIR, tmp_path / "expectations"))
 
 
-def open_alerts(settings: Settings) -> dict[str, tuple[str, int]]:
-    rows = query(settings, "SELECT key, severity, occurrences FROM shop.alerts WHERE resolved_at IS NULL")
-    return {key: (severity, occurrences) for key, severity, occurrences in rows}
-
-
-def last_published(settings: Settings) -> dict[str, datetime]:
-    return dict(
-        query(
-            settings,
-            "SELECT view_name, max(published_at) FROM shop.refreshes WHERE published_at IS NOT NULL GROUP BY view_name",
-        )
-    )
+def break_it(playground: Settings, breakage: Breakage, kind: Kind, suites: Path) -> None:
+    """Damage it; one kind only while a refresh is under way."""
+    if kind.name != MID_REFRESH:
+        breakage.damage(kind.name)
+        return
+    before = query(playground, "SELECT max(batch_id) FROM shop.batches")
+    damage = threading.Thread(target=breakage.damage, args=(kind.name,))
+    damage.start()
+    record = playground.root / "broken.json"
+    wait_until(record.exists, seconds=60, what="the damage to wait for a refresh")
+    refresh(playground, suites)
+    damage.join(60)
+    # Whether the gate saw the batch or not: what people read does not contain it.
+    assert query(playground, "SELECT max(batch_id) FROM shop.batches") > before
+    newest = "SELECT DISTINCT max(last_batch_id) FROM shop.refreshes WHERE published_at IS NOT NULL GROUP BY view_name"
+    assert query(playground, newest) == before
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, kind: Kind) -> None:
-    breakage = Breakage(playground, deliver)
+def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, suites: Path, kind: Kind) -> None:
+    breakage = Breakage(playground, deliver, suites)
+    break_it(playground, breakage, kind, suites)
     before = last_published(playground)
-    breakage.damage(kind.name)
 
-    failures = look(playground)
+    failures = look(playground, suites)
     key = f"quality/{kind.suite}/{kind.check}"
     severity, occurrences = open_alerts(playground)[key]
     after = last_published(playground)
@@ -129,19 +107,24 @@ def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, kind: 
     if kind.is_blocking:
         # Good events that come after the bad ones do not make these good.
         load_good(playground, 2500)
-    look(playground)
+    look(playground, suites)
     assert open_alerts(playground)[key][1] > occurrences
     assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "told once"
 
     breakage.repair()
     load_good(playground, 60)
-    assert look(playground) == []
+    assert look(playground, suites) == []
+    if kind.name == "volume-drop":
+        # The repair took the days away that the check compares with: it is not judged, which ends no alert.
+        assert set(open_alerts(playground)) == {key}
+        load_days_before(playground)
+        assert look(playground, suites) == []
     assert open_alerts(playground) == {}
     ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
-    # Without the days that came with the damage there is nothing left to compare with.
-    assert resolution == ("not judged any more" if kind.name == "volume-drop" else "recovered")
+    assert resolution == "recovered"
     assert all(last_published(playground)[name] > after[name] for name in views.list_views())
-    good = 6660 + (2500 if kind.is_blocking else 0)
+    good = 6660 + (2500 if kind.is_blocking else 0) + (2 * DAY_ROWS if kind.name == "volume-drop" else 0)
+    assert bool(failures) == kind.is_red
     assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(good, good)]
 
 
@@ -165,3 +148,76 @@ def test_an_empty_instance_has_nothing_to_break(airflow: Settings) -> None:
     with pytest.raises(PlatformError, match="only 0 events are older than ten minutes"):
         Breakage(airflow, deliver).damage("doubled-price")
     assert not (airflow.root / "broken.json").exists()
+
+
+def test_a_quiet_night_disarms_nothing(airflow: Settings) -> None:
+    """Prices doubled in the evening, and then nothing comes for hours: what was found stays held back."""
+    load_hours(airflow)
+    look(airflow)
+    Breakage(airflow, deliver).damage("quiet-night")
+    before = last_published(airflow)
+    for hours in (0.0, 2.0, 6.0):
+        pass_time(airflow, hours)
+        assert [failure for failure in look(airflow) if "price_level_is_usual" in failure], f"after {hours} hours"
+    assert last_published(airflow) == before
+
+
+def test_prices_that_stay_doubled_do_not_become_usual(airflow: Settings) -> None:
+    """Most of what was ever sold has the doubled price: what is looked at does not say what is usual."""
+    load_hours(airflow)
+    look(airflow)
+    now = datetime.now(UTC)
+    sold = {"event_type": "purchase", "order_id": "O1", "quantity": "1", "payment_method": "card"}
+    load(airflow, [{**row, **sold} for row in broken("doubled-price", now, 0)], ingested_at=now)
+    assert refresh(airflow)[0].startswith("build_and_audit: Nothing is published")
+    assert open_alerts(airflow)["quality/events/price_level_is_usual"][0] == "critical"
+
+
+def test_a_sweep_lets_nothing_through(airflow: Settings) -> None:
+    """The feed was mended in the evening; the sweep, which cannot judge a drift, publishes nothing of before."""
+    load_hours(airflow)
+    look(airflow)
+    Breakage(airflow, deliver).damage(MENDED_DRIFT)
+    before = last_published(airflow)
+    assert look(airflow)[0].startswith("build_and_audit: Nothing is published")
+    pass_time(airflow, 3)
+    sweep(airflow)
+    pass_time(airflow, 0.25)
+    load_good(airflow, 600)
+    assert [failure for failure in look(airflow) if "price_level_is_usual" in failure]
+    assert last_published(airflow) == before
+
+
+def figures(settings: Settings) -> dict[str, list[str]]:
+    """The rows of every view, as people read them."""
+    return {
+        name: [row for (row,) in query(settings, f"SELECT published::text FROM shop.{name} AS published ORDER BY 1")]
+        for name in views.list_views()
+    }
+
+
+def test_a_retracted_file_leaves_the_figures_of_before(playground: Settings) -> None:
+    """The file is taken back as `make retract` does it; nothing else has come since."""
+    key = "quality/events/price_level_is_usual"
+    before = figures(playground)
+    Breakage(playground, deliver).damage(RETRACTED_FILE)
+    assert look(playground)[0].startswith("build_and_audit: Nothing is published")
+    assert open_alerts(playground)[key][0] == "critical"
+    assert figures(playground) == before, "readers keep the rows of before"
+
+    retract(playground.dsn("owner"), Selection(name="break-retracted-file-*.csv"), by="ada", reason="doubled prices")
+    published = last_published(playground)
+    assert look(playground) == []
+    assert all(last_published(playground)[name] > published[name] for name in views.list_views())
+    assert open_alerts(playground) == {}
+    # Enough that is good may be left in sight to judge by, or not.
+    ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
+    assert resolution in ("recovered", "the failing rows were retracted")
+    assert figures(playground) == before
+
+
+def test_a_renamed_suite_is_named_with_its_remedy(playground: Settings, suites: Path) -> None:
+    breakage = Breakage(playground, deliver, suites)
+    breakage.damage(RENAMED_SUITE)
+    (failure,) = refresh(playground, suites)
+    assert failure.endswith(f"{suites}/events.yaml:1: the name of a suite ends in .yml; rename it to events.yml)")

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.airflow.channels import Channel, load_channel
+from include.airflow.alerting.channels import Channel, load_channel
 from include.alerts.message import Message
 from include.errors import ChannelError
 from include.settings import REPOSITORY
@@ -129,7 +129,7 @@ def test_what_apprise_reaches_is_reached(connect: Connect, hook: Hook) -> None:
 def test_apprise_says_what_went_wrong(connect: Connect) -> None:
     (port,) = free_ports(1)
     channel = connect(conn_type="apprise", password=f"json://127.0.0.1:{port}/secret-path")
-    with pytest.raises(ChannelError, match="apprise did not get it through: ") as failure:
+    with pytest.raises(ChannelError, match="apprise could not send the message: ") as failure:
         channel.send(message())
     assert "secret-path" not in str(failure.value)
     with pytest.raises(ChannelError, match=r"does not understand address 1 \(nonsense://…\)"):
@@ -175,18 +175,18 @@ def test_the_secret_part_of_an_address_is_in_no_error(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("connection", "complaint"),
     [
-        ({"conn_type": "smtp", "host": "mail"}, "it does not say from whom and to whom"),
-        ({"conn_type": "smtp", "host": "mail", "extra": {"from_email": "a@b"}}, "from whom and to whom"),
-        ({"conn_type": "http", "host": "ftp://files"}, "its host 'ftp://files' is no address"),
-        ({"conn_type": "http"}, "its host '' is no address"),
-        ({"conn_type": "http", "host": "https://h:port"}, "its host 'https://h:port' is no address"),
-        ({"conn_type": "http", "host": "h", "extra": {"headers": ["X"]}}, "headers are not texts by name"),
+        ({"conn_type": "smtp", "host": "mail"}, "its extra lacks from_email or to"),
+        ({"conn_type": "smtp", "host": "mail", "extra": {"from_email": "a@b"}}, "lacks from_email or to"),
+        ({"conn_type": "http", "host": "ftp://files"}, "its host 'ftp://files' is not a valid address"),
+        ({"conn_type": "http"}, "its host '' is not a valid address"),
+        ({"conn_type": "http", "host": "https://h:port"}, "its host 'https://h:port' is not a valid address"),
+        ({"conn_type": "http", "host": "h", "extra": {"headers": ["X"]}}, "headers is not an object of strings"),
         ({"conn_type": "http", "host": "h", "extra": {"min_severity": "high"}}, "min_severity 'high' does not exist"),
         ({"conn_type": "http", "host": "h", "extra": {"format": "xml"}}, "'http' with format 'xml'"),
         ({"conn_type": "http", "host": "h", "extra": "[1]"}, "its extra is not a JSON object"),
         ({"conn_type": "http", "host": "h", "extra": "{min_severity"}, "its extra is not JSON"),
         ({"conn_type": "postgres", "host": "h"}, "type 'postgres' with format None"),
-        ({"conn_type": "apprise"}, "its password holds no apprise address"),
+        ({"conn_type": "apprise"}, "its password contains no apprise address"),
     ],
 )
 def test_a_connection_that_is_written_wrongly_says_so_when_it_is_used(

@@ -12,11 +12,11 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
-from include.airflow import operators, spark_page
-from include.airflow.clusters import cluster_of
 from include.airflow.connections import SPARK_CONN_ID
-from include.airflow.operators import StreamSubmitOperator
-from include.airflow.spark_extra import SparkExtra
+from include.airflow.spark import operators, reference
+from include.airflow.spark.clusters import cluster_of
+from include.airflow.spark.connection_extra import SparkExtra
+from include.airflow.spark.operators import StreamSubmitOperator
 from include.errors import PlatformError, SettingsError
 from include.settings import Settings
 from tests.support.kubernetes import Pods, with_pods
@@ -42,7 +42,7 @@ KUBERNETES = {
         ({"deploy-mode": "client"}, "deploy-mode='client': input should be 'cluster'"),
         ({"jobmaster": "local"}, "jobmaster is not a key; did you mean job-master?"),
         ({"driver-memory": "much"}, "driver-memory='much'"),
-        ({"conf": {"spark.driver.memory": "4g"}}, r"key of its own: spark.driver.memory \(use driver-memory\)"),
+        ({"conf": {"spark.driver.memory": "4g"}}, r"have their own keys: spark.driver.memory \(use driver-memory\)"),
     ],
 )
 def test_an_extra_that_cannot_be_meant_is_refused(extra: dict[str, Any], fault: str) -> None:
@@ -143,12 +143,12 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for(
     external_id = operator.submit_job({})
     pods.is_away = True
     monkeypatch.setattr(operators.time, "sleep", lambda _: setattr(pods, "is_away", False))
-    assert operator._patient_status(external_id, {}) == "Pending"
+    assert operator._status_within_timeout(external_id, {}) == "Pending"
     pods.is_away = True
     monkeypatch.setattr(operators.time, "sleep", lambda _: None)
-    monkeypatch.setattr(operators, "_MASTER_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(operators, "_MASTER_TIMEOUT_SECONDS", 0)
     with pytest.raises(PlatformError, match=r"gave no state of shopstream:.* \(503\)"):
-        operator._patient_status(external_id, {})
+        operator._status_within_timeout(external_id, {})
 
 
 def test_a_task_that_is_told_to_stop_deletes_the_pod(operator: StreamSubmitOperator, pods: Pods) -> None:
@@ -162,9 +162,9 @@ def test_a_task_that_is_told_to_stop_deletes_the_pod(operator: StreamSubmitOpera
 
 def test_a_namespace_that_cannot_be_seen_is_refused_at_once(operator: StreamSubmitOperator, pods: Pods) -> None:
     pods.namespace = "another"
-    with pytest.raises(PlatformError, match=r"the namespace shopstream cannot be seen: \(403\).*rbac.yaml"):
+    with pytest.raises(PlatformError, match=r"the namespace shopstream cannot be listed: \(403\).*rbac.yaml"):
         operator._cluster.check_reachable()
 
 
 def test_the_page_of_the_keys_is_up_to_date() -> None:
-    assert spark_page.PAGE.read_text(encoding="utf-8") == spark_page.page(), "run `make docs`, commit docs/cluster.md"
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `make docs`, commit docs/cluster.md"

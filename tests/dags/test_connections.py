@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.models import Connection
+from airflow.models.pool import Pool
 from psycopg2.extensions import parse_dsn
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
+from include.airflow.bootstrap import bring_connections, make_pools
 from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.db import transaction
 from include.errors import PlatformError
+from include.platform.services.connections import airflow_connections
+from include.platform.services.pools import POOLS
 from include.settings import Settings
 
 
@@ -47,3 +57,79 @@ def test_an_extra_that_libpq_would_ignore_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_TEST", json.dumps({"conn_type": "postgres", "host": "h", "extra": extra}))
     with pytest.raises(PlatformError, match="the extra of the Airflow connection shop_test is not a set of libpq"):
         dsn_of("shop_test")
+
+
+@pytest.fixture
+def session(metadata: Path, tmp_path: Path) -> Iterator[Session]:
+    """A session with a metadata database of its own."""
+    copy = tmp_path / "airflow.db"
+    copy.write_bytes(metadata.read_bytes())
+    with Session(create_engine(f"sqlite:///{copy}")) as session:
+        yield session
+
+
+def fields(session: Session, conn_id: str) -> dict[str, Any]:
+    found = session.query(Connection).filter_by(conn_id=conn_id).one()
+    return {name: getattr(found, name) for name in ("host", "port", "login", "password", "extra")}
+
+
+def test_what_nobody_has_edited_follows_the_settings(session: Session, database: Settings, tmp_path: Path) -> None:
+    written = tmp_path / "written.json"
+    assert bring_connections(session, airflow_connections(database), written) == []
+    moved = database.model_copy(update={"database_host": "db.example.org", "database_port": 6432})
+    assert bring_connections(session, airflow_connections(moved), written) == []
+    found = fields(session, "shop_ops")
+    assert (found["host"], found["port"]) == ("db.example.org", 6432)
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert found["password"] not in written.read_text()
+
+
+def test_a_connection_that_was_edited_is_kept_and_named(session: Session, database: Settings, tmp_path: Path) -> None:
+    written = tmp_path / "written.json"
+    bring_connections(session, airflow_connections(database), written)
+    spark = session.query(Connection).filter_by(conn_id="spark_cluster").one()
+    spark.host, spark.extra = "k8s://https://cluster.example.org", '{"deploy-mode": "cluster", "namespace": "shop"}'
+    session.flush()
+    mine = fields(session, "spark_cluster")
+    for _ in range(2):
+        (line,) = bring_connections(session, airflow_connections(database), written)
+        assert line.startswith(
+            "The connection spark_cluster was edited and is kept; it differs from the settings in host, extra."
+        )
+        assert fields(session, "spark_cluster") == mine
+    session.delete(spark)
+    session.flush()
+    assert bring_connections(session, airflow_connections(database), written) == []
+    assert fields(session, "spark_cluster")["host"].startswith("spark://")
+
+
+def test_without_a_record_of_what_was_written_nothing_is_overwritten(
+    session: Session, database: Settings, tmp_path: Path
+) -> None:
+    written = tmp_path / "written.json"
+    bring_connections(session, airflow_connections(database), written)
+    written.unlink()
+    assert bring_connections(session, airflow_connections(database), written) == [], "nothing differs"
+    written.write_text("cut of")
+    moved = database.model_copy(update={"database_host": "db.example.org"})
+    lines = bring_connections(session, airflow_connections(moved), written)
+    assert [line.split()[2] for line in lines] == ["shop_owner", "shop_ops", "shop_quality"]
+
+
+def test_a_password_that_the_platform_changed_reaches_the_connection(
+    session: Session, database: Settings, tmp_path: Path
+) -> None:
+    written = tmp_path / "written.json"
+    wanted = airflow_connections(database)
+    bring_connections(session, wanted, written)
+    changed = [{**one, "password": "new"} if one["conn_id"] == "shop_ops" else one for one in wanted]
+    assert bring_connections(session, changed, written) == []
+    assert fields(session, "shop_ops")["password"] == "new"
+
+
+def test_pools_are_made_and_keep_the_size_that_somebody_gave_them(session: Session) -> None:
+    make_pools(session)
+    session.query(Pool).filter_by(pool="heavy").one().slots = 3
+    make_pools(session)
+    found = {pool.pool: pool.slots for pool in session.query(Pool).filter(Pool.pool.in_(POOLS))}
+    assert found == {"feed": 2, "heavy": 3, "decisions": 1}

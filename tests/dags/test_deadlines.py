@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.airflow.deadlines import deadline_of, miss_alert, tell_of_miss
+from include.airflow.deadlines import deadline_of, miss_alert, notify_miss
 from include.db import transaction
 from include.settings import Settings
 
@@ -26,7 +26,7 @@ def test_the_alert_says_which_run_was_to_be_done_by_when() -> None:
     assert alert is not None
     assert (alert.severity, alert.source, alert.title) == ("warning", "refresh_views", "A run missed its deadline")
     assert alert.detail == (
-        "scheduled__2026-11-24T09:00:00+00:00 was to succeed within 10 min after it was queued, by 2026-11-24 09:10:00 "
+        "scheduled__2026-11-24T09:00:00+00:00 had to succeed within 10 min after it was queued, by 2026-11-24 09:10:00 "
         "UTC; it is running."
     )
     assert alert.url == "http://airflow.test/dags/refresh_views/runs/scheduled__2026-11-24T09%3A00%3A00%2B00%3A00"
@@ -42,7 +42,7 @@ def test_what_is_noticed_hours_later_is_for_the_record() -> None:
     assert alert is not None
     assert alert.severity == "info"
     assert "within 3 h after" in alert.detail
-    assert alert.detail.endswith("noticed at 2026-11-24 17:10:00 UTC only: Airflow did not run meanwhile.")
+    assert alert.detail.endswith("only at 2026-11-24 17:10:00 UTC, because Airflow did not run meanwhile.")
 
 
 def test_there_is_none_where_airflow_cannot_bear_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_the_callback_writes_the_alert_once_an_hour(airflow: Settings) -> None:
     assert deadline is not None
     callback = deadline.callback
     for _ in range(2):
-        asyncio.run(tell_of_miss(**callback.kwargs, context=context(deadline=datetime.now(UTC))))
+        asyncio.run(notify_miss(**callback.kwargs, context=context(deadline=datetime.now(UTC))))
     with transaction(airflow.dsn("ops")) as cursor:
         cursor.execute("SELECT source, severity, resolution FROM shop.alerts")
         assert cursor.fetchall() == [("refresh_views", "warning", "event")]

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
+from include.airflow.alerting.notifier import RecoveryNotifier, ShopstreamNotifier
 from include.airflow.defaults import START_DATE
-from include.airflow.notifier import RecoveryNotifier, ShopstreamNotifier
-from include.settings import REPOSITORY
+from include.airflow.sensors import StreamSensor
+from include.platform.services.pools import FEED, HEAVY, POOLS
+from include.settings import REPOSITORY, Settings
 
 DAG_IDS = [
     "audit_facts",
@@ -21,7 +24,9 @@ DAG_IDS = [
     "evaluate_objectives",
     "generate_events",
     "maintain_partitions",
+    "publish_held_views",
     "refresh_views",
+    "retract_delivery",
     "stream_events",
     "sweep_quality",
     "watch_stream",
@@ -62,7 +67,7 @@ def test_a_dag_has_a_deadline_before_its_timeout(dags: DagBag, dag_id: str) -> N
     (deadline,) = dag.deadline
     assert timedelta(0) < deadline.interval < dag.dagrun_timeout
     # The triggerer imports it by this path, and calls it with these.
-    assert deadline.callback.path == "include.airflow.deadlines.tell_of_miss"
+    assert deadline.callback.path == "include.airflow.deadlines.notify_miss"
     assert deadline.callback.kwargs == {"seconds": deadline.interval.total_seconds()}
 
 
@@ -112,3 +117,43 @@ def test_parsing_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def slots_of(dag: DAG) -> dict[str, int]:
+    """The most slots that the runs of a DAG hold at the same time, by pool; a sensor waits in the triggerer."""
+    held: dict[str, int] = {}
+    for task in dag.tasks:
+        if not isinstance(task, StreamSensor):
+            held[task.pool] = held.get(task.pool, 0) + 1
+    return {pool: dag.max_active_runs * min(tasks, dag.max_active_tasks) for pool, tasks in held.items()}
+
+
+def test_no_combination_of_runs_keeps_a_watcher_from_a_slot(dags: DagBag) -> None:
+    by_pool: dict[str, int] = {}
+    for dag in dags.dags.values():
+        for pool, slots in slots_of(dag).items():
+            by_pool[pool] = by_pool.get(pool, 0) + slots
+    unknown = set(by_pool) - {"default_pool", *POOLS}
+    assert not unknown, "bootstrap makes the pools of include.platform.services.pools only"
+    most = sum(min(slots, POOLS[pool][0]) if pool in POOLS else slots for pool, slots in by_pool.items())
+    # Each watcher counts with a slot of its own.
+    assert most <= Settings.model_fields["parallelism"].default
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "pool", "slots"), [("generate_events", FEED, 2), ("audit_facts", HEAVY, 1), ("sweep_quality", HEAVY, 1)]
+)
+def test_what_may_take_hours_has_few_slots(dags: DagBag, dag_id: str, pool: str, slots: int) -> None:
+    tasks = [task for task in dags.dags[dag_id].tasks if not isinstance(task, StreamSensor)]
+    assert {task.pool for task in tasks} == {pool}
+    assert POOLS[pool][0] == slots
+
+
+def test_the_stream_may_be_paused_for_months(dags: DagBag) -> None:
+    gate = dags.dags["stream_events"].get_task("stream_is_wanted")
+    for limit in (timedelta(seconds=gate.timeout), gate.execution_timeout):
+        assert limit > timedelta(days=365)
+
+
+def test_no_form_offers_what_a_second_run_of_the_stream_could_never_do(dags: DagBag) -> None:
+    assert not dags.dags["stream_events"].params

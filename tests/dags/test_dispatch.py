@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from include.airflow import dispatch
-from include.airflow.dispatch import tell_now
+from include.airflow.alerting import dispatch
+from include.airflow.alerting.dispatch import send_now
 from include.alerts import Alert, raise_alert, resolve_alert
 from include.alerts.outbox import known_channels, update_channels
 from include.db import transaction
-from include.platform.environment import airflow_environment
+from include.platform.instance.environment import airflow_environment
 from include.settings import REPOSITORY, Settings
 from tests.support.airflow import connection_variables
-from tests.support.judged import query
 from tests.support.postgres import database_away
 from tests.support.receivers import HANG, TRICKLE, Mailbox, mail_server, web_hook
 from tests.support.rows import load_batch, make_event
 from tests.support.sockets import free_ports
+from tests.support.validated import query
 
 ALERT = Alert("critical", "dag.task", "title", "detail", key="key")
 Channels = Callable[..., None]
@@ -67,14 +67,14 @@ def test_every_channel_is_told_at_once_and_of_the_end(airflow: Settings, channel
         channels(team=mail(mailbox.port), program=hook_at(hook.url), pager=warning)
         raise_alert(ops, Alert("warning", "dag.task", "slow", "detail", key="slow"))
         raise_alert(ops, ALERT)
-        tell_now(ops)
+        send_now(ops)
         raise_alert(ops, ALERT)
-        tell_now(ops)
+        send_now(ops)
         assert mailbox.subjects == ["[warning] dag.task: slow", "[critical] dag.task: title"]
         assert hook.titles == ["raised: slow", "raised: title"]
         assert pager.titles == ["raised: title"]
         resolve_alert(ops, "key")
-        tell_now(ops)
+        send_now(ops)
         assert mailbox.subjects[2:] == ["[critical] recovered: dag.task: title"]
         assert hook.titles[2:] == pager.titles[1:] == ["recovered: title"]
         assert [body["occurrences"] for body in pager.bodies] == [1, 2]
@@ -87,17 +87,17 @@ def test_an_smtp_server_that_is_away_is_tried_again_until_it_is_back(airflow: Se
         channels(team=mail(mailbox.port), program=hook_at(hook.url))
         raise_alert(ops, ALERT)
         for _ in range(3):
-            tell_now(ops)
+            send_now(ops)
             retry(airflow)
         assert deliveries(airflow)[:2] == [("alert_program", "raised", "sent", 1), ("alert_team", "raised", "due", 3)]
         ((error,),) = query(airflow, "SELECT DISTINCT last_error FROM shop.alert_deliveries WHERE state = 'due'")
         assert "Connection refused" in error
         # It has failed for long enough to be an alert, which goes through the other.
-        assert hook.titles == ["raised: title", "raised: The channel alert_team does not get messages through"]
+        assert hook.titles == ["raised: title", "raised: The channel alert_team cannot send messages"]
         with mail_server(mailbox):
-            tell_now(ops)
+            send_now(ops)
         assert mailbox.subjects == ["[critical] dag.task: title"]
-        assert hook.titles[2:] == ["recovered: The channel alert_team does not get messages through"]
+        assert hook.titles[2:] == ["recovered: The channel alert_team cannot send messages"]
 
 
 def test_a_webhook_that_answers_500_and_then_200_is_told_once_more(airflow: Settings, channels: Channels) -> None:
@@ -105,14 +105,14 @@ def test_a_webhook_that_answers_500_and_then_200_is_told_once_more(airflow: Sett
     with web_hook([500]) as hook:
         channels(program=hook_at(hook.url))
         raise_alert(ops, ALERT)
-        tell_now(ops)
+        send_now(ops)
         assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [
             ("due", 1, "127.0.0.1 answered 500: as it is told to.")
         ]
-        tell_now(ops)
+        send_now(ops)
         assert len(hook.bodies) == 1, "it is left alone for a while"
         retry(airflow)
-        tell_now(ops)
+        send_now(ops)
         assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [("sent", 2, None)]
         assert hook.bodies[0]["delivery_id"] == hook.bodies[1]["delivery_id"]
 
@@ -128,14 +128,14 @@ def test_a_webhook_that_hangs_keeps_nobody_waiting(
         raise_alert(ops, ALERT)
         raise_alert(ops, Alert("critical", "dag.task", "other", "detail"))
         began = time.monotonic()
-        tell_now(ops)
+        send_now(ops)
         assert time.monotonic() - began < 7, "a request of its own accord ends after eight"
         assert hook.titles == ["raised: title", "raised: other"]
         assert query(airflow, "SELECT last_error FROM shop.alert_channels WHERE failures > 0") == [
             ("it took longer than 1 s",)
         ]
         retry(airflow)
-        tell_now(ops)
+        send_now(ops)
         # The one that was not tried yet, then that which hung.
         assert hanging.titles == ["raised: title", "raised: other", "raised: title"]
 
@@ -146,16 +146,16 @@ def test_nothing_that_goes_wrong_reaches_whoever_raised_the_alert(
     channels(program=hook_at("no address at all"))
     ops = airflow.dsn("ops")
     raise_alert(ops, ALERT)
-    tell_now(ops)
+    send_now(ops)
     assert deliveries(airflow) == [("alert_program", "raised", "due", 1)]
     with database_away(airflow):
-        tell_now(ops)
+        send_now(ops)
     assert "they stay in shop.alert_deliveries and are sent later" in caplog.text
 
 
 def test_without_a_channel_nothing_is_planned(airflow: Settings) -> None:
     raise_alert(airflow.dsn("ops"), ALERT)
-    tell_now(airflow.dsn("ops"))
+    send_now(airflow.dsn("ops"))
     assert deliveries(airflow) == []
 
 
@@ -198,27 +198,27 @@ def test_the_program_finds_connections_sends_and_forgets_those_that_are_gone(air
         home.connect("alert_program", hook_at(hook.url, min_severity="critical"))
         raise_alert(ops, ALERT)
         raise_alert(ops, Alert("warning", "dag.task", "mild", "detail"))
-        done = home.run("include.airflow.dispatch")
+        done = home.run("include.airflow.alerting.dispatch")
         assert done.returncode == 0, done.stdout + done.stderr
         assert hook.titles == ["raised: title"]
         assert known_channels(ops) == ["alert_program"]
 
 
 def test_a_test_says_what_each_channel_answered(airflow: Settings, home: Home) -> None:
-    done = home.run("include.airflow.dispatch", "--test")
+    done = home.run("include.airflow.alerting.dispatch", "--test")
     assert done.returncode == 1
     assert "There is no channel: no Airflow connection has an id that begins with alert_" in done.stdout
     with web_hook() as hook, web_hook([500]) as broken:
         home.connect("alert_program", hook_at(hook.url))
         home.connect("alert_broken", hook_at(broken.url, min_severity="critical"))
-        done = home.run("include.airflow.dispatch", "--test")
+        done = home.run("include.airflow.alerting.dispatch", "--test")
         assert done.returncode == 1
         assert [line for line in done.stdout.splitlines() if "alert_" in line] == [
-            "✗ alert_broken (told of critical and worse): 127.0.0.1 answered 500: as it is told to.",
-            "✓ alert_program (told of warning and worse): sent",
+            "✗ alert_broken (receives critical and worse): 127.0.0.1 answered 500: as it is told to.",
+            "✓ alert_program (receives warning and worse): sent",
         ]
         assert hook.titles == ["raised: This is a test: alerts reach you here"]
-        done = home.run("include.airflow.dispatch", "--test")
+        done = home.run("include.airflow.alerting.dispatch", "--test")
         assert done.returncode == 0, done.stdout
 
 
@@ -236,7 +236,7 @@ def test_a_task_that_fails_and_its_next_success_reach_people(
         with transaction(owner) as cursor:
             cursor.execute("UPDATE shop.fact_products SET views = views + 1")
         start_dag(airflow, "audit_facts").fail(seconds=240)
-        assert hook.titles == ["raised: audit failed: facts differ from the events that they were made of:"]
+        assert hook.titles == ["raised: audit failed: aggregates differ from their events:"]
         (body,) = hook.bodies
         assert (body["severity"], body["source"], body["owner"]) == ("critical", "audit_facts.audit", "shopstream")
         assert "shop.fact_products: 1 rows" in body["detail"]
@@ -245,7 +245,7 @@ def test_a_task_that_fails_and_its_next_success_reach_people(
         with transaction(owner) as cursor:
             cursor.execute("UPDATE shop.fact_products SET views = views - 1")
         start_dag(airflow, "audit_facts").succeed(seconds=240)
-        assert hook.titles[1:] == ["recovered: audit failed: facts differ from the events that they were made of:"]
+        assert hook.titles[1:] == ["recovered: audit failed: aggregates differ from their events:"]
         assert [subject.partition(": ")[0] for subject in mailbox.subjects] == [
             "[critical] audit_facts.audit",
             "[critical] recovered",

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from include.airflow.sensors import StreamReadySensor, StreamWantedSensor
 from include.airflow.triggers import StreamReadyTrigger, StreamWantedTrigger
 from include.db import transaction
 from include.settings import Settings
-from include.stream.status import QUERY_NAME, set_wish
+from include.stream.supervision.status import QUERY_NAME, set_desired_state
+from tests.support.postgres import cut_connections
+from tests.support.validated import query
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -59,10 +63,10 @@ def test_it_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
     [
         ("backlog_files = 10", {}),
         ("paused = 'the disk is full'", {"intake": "the stream takes in no files: the disk is full"}),
-        ("backlog_files = 11", {"backlog": "11 files wait in landing, over the limit of 10"}),
+        ("backlog_files = 11", {"backlog": "11 files wait in the landing folder, over the limit of 10"}),
         (
             "heartbeat_at = clock_timestamp() - interval '40 s'",
-            {"stream": "the stream's driver gave its last sign of life 40 s ago, and counts as alive for 15 s"},
+            {"stream": "the stream's driver sent its last heartbeat 40 s ago, and counts as alive for 15 s"},
         ),
         (
             "ended_at = '2026-03-04 05:06:07Z', error = 'disk full', paused = 'no room'",
@@ -84,8 +88,8 @@ def test_it_waits_for_room_also_on_the_disk_of_a_folder_that_is_not_there_yet(ai
 
 def test_it_waits_for_all_that_is_missing_at_once(airflow: Settings, run_row: Callable[[str], None]) -> None:
     run_row("backlog_files = 99")
-    set_wish(airflow.dsn("ops"), "drain")
-    assert set(_ready(airflow, min_free_gib=1e6).look()) == {"wish", "backlog", "disk"}
+    set_desired_state(airflow.dsn("ops"), "drain")
+    assert set(_ready(airflow, min_free_gib=1e6).look()) == {"desired_state", "backlog", "disk"}
 
 
 def test_it_waits_for_a_database_that_is_away(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +174,30 @@ def test_an_open_gate_is_passed_at_once(airflow: Settings, run_row: Any) -> None
 
 
 def test_the_stream_is_not_started_while_it_is_wished_to_stop(airflow: Settings) -> None:
-    set_wish(airflow.dsn("ops"), "stop")
+    set_desired_state(airflow.dsn("ops"), "stop")
     with pytest.raises(TaskDeferred):
         _execute(StreamWantedSensor(task_id="gate"))
-    assert "wished to stop" in StreamWantedTrigger(conn_id="shop_ops", deadline=0).look()["wish"]
+    assert "asked to stop" in StreamWantedTrigger(conn_id="shop_ops", deadline=0).look()["desired_state"]
 
 
 def test_a_gate_that_stays_shut_says_for_what() -> None:
     sensor = StreamReadySensor(task_id="gate", timeout=1800)
-    with pytest.raises(AirflowSensorTimeout, match=r"stayed shut for 0:30:00: no stream; no room\."):
+    with pytest.raises(AirflowSensorTimeout, match=r"stayed closed for 0:30:00: no stream; no room\."):
         sensor.resume({}, {"stream": "no stream", "disk": "no room"})
+
+
+def test_a_pause_that_lasts_fails_no_gate() -> None:
+    """It is planned, so the feed skips its run; that a paused stream has no driver either explains nothing more."""
+    sensor = StreamReadySensor(task_id="gate", timeout=1800)
+    with pytest.raises(AirflowSkipException, match="the stream was asked to stop"):
+        sensor.resume({}, {"desired_state": "the stream was asked to stop", "stream": "the stream ended"})
+
+
+def test_a_server_that_ends_during_the_question_is_waited_for(airflow: Settings) -> None:
+    asks = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
+    with ThreadPoolExecutor(1) as threads, transaction(airflow.dsn("owner")) as cursor:
+        cursor.execute("LOCK TABLE shop.runs")
+        looked = threads.submit(_ready(airflow).look)
+        wait_until(lambda: query(airflow, asks) == [()], seconds=10, what="the question that waits for the lock")
+        cut_connections(airflow, "shop_ops")
+        assert set(looked.result(10)) == {"database"}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from include.airflow.alerting.notifier import RecoveryNotifier, ReportedFailure, ShopstreamNotifier
 from include.airflow.connections import OPS_CONN_ID, dsn_of
-from include.airflow.notifier import RecoveryNotifier, ReportedFailure, ShopstreamNotifier
 from include.alerts import Alert, raise_alert
-from include.alerts.state import has_told
+from include.alerts.state import has_notified
 from include.db import transaction
 from include.errors import PlatformError
 from include.settings import Settings
@@ -23,7 +23,7 @@ TI = {"dag_id": "refresh_views", "task_id": "refresh", "map_index": 3, "run_id":
 
 def _task_context(**changes: Any) -> dict[str, Any]:
     """What a task's callback is given, as far as it matters here."""
-    task = SimpleNamespace(owner="shop-data")
+    task = SimpleNamespace(owner="shop-data", downstream_list=[])
     return {"ti": SimpleNamespace(**{**TI, **changes}), "task": task, "exception": None}
 
 
@@ -55,6 +55,17 @@ def _failure() -> Exception:
         return error
 
 
+def test_a_mapped_task_is_named_by_its_label_which_does_not_move(airflow: Settings) -> None:
+    """Another view in front of it moves the index: the success of one must not end the alert of the other."""
+    ShopstreamNotifier()(_task_context(rendered_map_index="mart_b"))
+    for label in ("mart_a", "mart_b"):
+        context = _task_context(rendered_map_index=label)
+        context["task"].downstream_task_ids = {"next"}
+        RecoveryNotifier()(context)
+        resolution = "recovered" if label == "mart_b" else None
+        assert _states(airflow) == [("failed: refresh_views.refresh[mart_b]", 1, RUN_ID, resolution)]
+
+
 def test_a_failed_task_is_reported_with_its_causes_and_where_to_look(airflow: Settings) -> None:
     context = _task_context() | {"exception": _failure()}
     ShopstreamNotifier(severity="warning")(context)
@@ -64,7 +75,7 @@ def test_a_failed_task_is_reported_with_its_causes_and_where_to_look(airflow: Se
             "source": "refresh_views.refresh[3]",
             "title": "refresh[3] failed: the view mart_x could not be refreshed. Try again.",
             "detail": "PlatformError: the view mart_x could not be refreshed. Try again.\n\n"
-            "caused by ValueError: deadlock detected\nHINT: wait",
+            "caused by ValueError: deadlock detected",
             "run_id": RUN_ID,
             "url": "http://ui/log",
             "owner": "shop-data",
@@ -120,7 +131,7 @@ def test_what_a_task_has_raised_alerts_about_is_no_further_one(airflow: Settings
     assert _alerts(airflow) == []
     # Nor is it taken for a death without a word.
     began = datetime.now(UTC) - timedelta(minutes=1)
-    assert has_told(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
+    assert has_notified(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
 
 
 def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settings) -> None:
@@ -134,24 +145,24 @@ def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settin
 
 
 def _succeed(*downstream: str, **changes: Any) -> None:
-    task = SimpleNamespace(downstream_task_ids=set(downstream))
+    task = SimpleNamespace(downstream_list=[SimpleNamespace(trigger_rule=rule) for rule in downstream])
     RecoveryNotifier()({"ti": SimpleNamespace(**{**TI, **changes}), "task": task})
 
 
 def test_the_next_success_of_a_task_ends_its_alert_and_no_other(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context())
     ShopstreamNotifier()(_task_context(map_index=4))
-    _succeed("check_freshness")
+    _succeed("all_success")
     assert [resolution for *_, resolution in _states(airflow)] == ["recovered", None]
 
 
 def test_the_last_task_of_a_later_run_ends_that_an_earlier_failed_as_a_whole(airflow: Settings) -> None:
     ShopstreamNotifier()(_run_context())
-    for run_id, downstream in ((RUN_ID, []), ("a later run", ["check_freshness"])):
+    for run_id, downstream in ((RUN_ID, []), ("a later run", ["all_done", "one_failed"])):
         _succeed(*downstream, run_id=run_id)
         assert [resolution for *_, resolution in _states(airflow)] == [None]
-    _succeed(run_id="a later run")
-    assert [resolution for *_, resolution in _states(airflow)] == ["recovered"]
+    _succeed("one_failed", run_id="a later run")
+    assert [resolution for *_, resolution in _states(airflow)] == ["recovered"], "a watcher only runs when a task fails"
 
 
 def test_an_alert_that_cannot_be_written_is_in_the_log(

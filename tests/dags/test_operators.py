@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,18 +20,22 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
 
-from include.airflow.clusters import cluster_of
 from include.airflow.connections import SPARK_CONN_ID
 from include.airflow.launch import check_reachable, submit_environment
-from include.airflow.links import DriverLogLink
-from include.airflow.operators import StreamSubmitOperator, describe
+from include.airflow.spark.clusters import cluster_of
+from include.airflow.spark.links import DriverLogLink
+from include.airflow.spark.operators import StreamSubmitOperator, describe
+from include.db import transaction
 from include.errors import PlatformError
-from include.platform.driver_jvm import MEMORY
-from include.platform.packages import package_directory
+from include.platform.installation.packages import package_directory
+from include.platform.programs.driver_jvm import MEMORY
 from include.settings import REPOSITORY, Settings
-from include.stream.epoch import Driver, take_epoch
-from include.stream.status import StreamStatus
+from include.stream.supervision.epoch import Driver, take_epoch
+from include.stream.supervision.status import StreamStatus
+from tests.support.postgres import cut_connections, database_away
 from tests.support.sockets import free_ports
+from tests.support.validated import query
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -101,6 +106,9 @@ def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pyte
         "AIRFLOW__CORE__FERNET_KEY": "secret",
         "AIRFLOW_CONN_SHOP_OWNER": "secret",
         "_AIRFLOW_X": "secret",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "GITHUB_TOKEN": "secret",
+        "https_proxy": "secret",
         "SHOPSTREAM_HOME": "relative",
         "SHOPSTREAM_TRIGGER_SECONDS": "1",
     }
@@ -199,6 +207,27 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     assert operator._driver_id == new
 
 
+def test_a_database_that_goes_away_during_a_question_costs_no_try(
+    operator: StreamSubmitOperator, airflow: Settings, master: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, dsn = "driver-20261124035623-0002", airflow.dsn("ops")
+    _prepare(operator, airflow)
+    operator._driver_id = driver
+    asks = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
+    with ThreadPoolExecutor(1) as threads, transaction(airflow.dsn("owner")) as cursor:
+        cursor.execute("LOCK TABLE shop.runs")
+        report = threads.submit(operator._report, dsn, 7, {})
+        wait_until(lambda: query(airflow, asks) == [()], seconds=10, what="the question that waits for the lock")
+        cut_connections(airflow, "shop_ops")
+        assert report.result(10) == 7
+    # The machine has crashed: the worker was relaunched, and PostgreSQL is not back yet.
+    master[driver] = "RELAUNCHING"
+    monkeypatch.setattr("include.airflow.spark.operators._MASTER_TIMEOUT_SECONDS", 0)
+    with database_away(airflow), pytest.raises(PlatformError, match=f"gave no state of {driver}"):
+        operator._status_within_timeout(driver, {})
+    assert operator._status_within_timeout(driver, {}) == "RELAUNCHING"
+
+
 def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
     pushed: list[tuple[str, str]] = []
     context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.append((key, value)))}
@@ -214,7 +243,7 @@ def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
         ({"epoch": None}, "The stream is starting."),
         (
             {"heartbeat_age_seconds": 31.0},
-            "Epoch 7 (continuous) gave no sign of life for 31 s: nothing new; backlog 3 files.",
+            "Epoch 7 (continuous) sent no heartbeat for 31 s: nothing new; backlog 3 files.",
         ),
         (
             {"ended_at": datetime(2026, 3, 4, tzinfo=UTC), "mode": "drain"},
@@ -230,5 +259,11 @@ def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
 )
 def test_a_line_of_the_log_says_how_the_stream_does(changes: dict[str, Any], line: str) -> None:
     empty = {field.name: None for field in fields(StreamStatus)}
-    status = {"epoch": 7, "mode": "continuous", "wish": "run", "heartbeat_age_seconds": 1.0, "backlog_files": 3}
+    status = {
+        "epoch": 7,
+        "mode": "continuous",
+        "desired_state": "run",
+        "heartbeat_age_seconds": 1.0,
+        "backlog_files": 3,
+    }
     assert describe(StreamStatus(**{**empty, **status, **changes})) == line

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.airflow.notifier import ReportedFailure
-from include.airflow.tasks import feed, maintenance, quality, views
+from include.airflow.alerting.notifier import ReportedFailure
+from include.airflow.tasks import feed, maintenance, publication, quality, views
 from include.db import transaction
 from include.db.views import view_names
 from include.manifest import read_manifest
 from include.settings import Settings
 from tests.support.rows import load_batch, make_event
+from tests.support.suites import fill_up
 
 FEED = {
     "events_per_second": 200.0,
@@ -54,15 +55,15 @@ def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
     views.advance(timeout_seconds=60)
     views.audit(timeout_seconds=60)
     _query(airflow, "UPDATE shop.fact_products SET views = views + 1 RETURNING 1")
-    with pytest.raises(AirflowFailException, match=r"^facts differ .*:\n- shop\.fact_products: 1 rows$"):
+    with pytest.raises(AirflowFailException, match=r"^aggregates differ .*:\n- shop\.fact_products: 1 rows$"):
         views.audit(timeout_seconds=60)
 
 
 def _suites(directory: Path, *, table: str = "shop.alerts", severity: str = "info", more: str = "") -> Path:
-    """A directory with one suite, whose only check fails."""
+    """A directory with one suite whose only check fails, and those without which nothing is published."""
     check = "{name: never, expect: expect_table_row_count_to_equal, value: -1, severity: " + severity + "}"
     (directory / "only.yml").write_text(f"table: {table}\n{more}checks:\n  - {check}\n")
-    return directory
+    return fill_up(directory)
 
 
 def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings, tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_pages_that_cannot_be_written_cost_no_result(
 ) -> None:
     airflow.quality_docs_dir.write_text("a file where the directory should be")
     quality.check_suites(str(_suites(tmp_path)), ti=TI)
-    assert _query(airflow, "SELECT verdict FROM shop.quality_runs") == [("passed",)]
+    assert _query(airflow, "SELECT DISTINCT verdict FROM shop.quality_runs") == [("passed",)]
     assert "could not be written; the results are in shop.quality_runs" in caplog.text
 
 
@@ -149,7 +150,8 @@ def test_the_scope_of_a_run_is_a_param(airflow: Settings, tmp_path: Path) -> Non
     suites = _suites(tmp_path, more="window: {column: raised_at, first: 1 hour, longest: 1 day}\n")
     for scope in ("window", "full"):
         quality.check_suites(str(suites), params={"scope": scope}, ti=TI)
-    assert _query(airflow, "SELECT scope FROM shop.quality_runs ORDER BY quality_run_id") == [("window",), ("full",)]
+    scopes = "SELECT scope FROM shop.quality_runs WHERE suite = 'only' ORDER BY quality_run_id"
+    assert _query(airflow, scopes) == [("window",), ("full",)]
 
 
 def test_a_view_that_is_held_fails_its_own_task_alone(airflow: Settings, tmp_path: Path) -> None:
@@ -160,14 +162,63 @@ def test_a_view_that_is_held_fails_its_own_task_alone(airflow: Settings, tmp_pat
     views.publish("mart_revenue_hourly", audited, timeout_seconds=60)
 
 
+def test_a_view_that_is_held_back_is_not_alerted_of_as_stale_as_well(airflow: Settings, tmp_path: Path) -> None:
+    suites = str(_suites(tmp_path, table="shop.mart_daily_kpis", severity="critical"))
+    audited = views.build_and_audit(timeout_seconds=60, directory=suites, ti=TI)
+    for name in audited["ready"]:
+        views.publish(name, audited, timeout_seconds=60)
+    old = "UPDATE shop.refreshes SET finished_at = finished_at - interval '1 hour' WHERE view_name = '{}' RETURNING 1"
+    _query(airflow, old.format("mart_daily_kpis"))
+    with pytest.raises(ReportedFailure, match=r"1 views are stale:\n- mart_daily_kpis: .*, held back: only: never$"):
+        views.check_freshness(60.0)
+    # One that nothing holds back is told of.
+    _query(airflow, old.format("mart_revenue_hourly"))
+    with pytest.raises(AirflowFailException, match="2 views are stale") as failure:
+        views.check_freshness(60.0)
+    assert not isinstance(failure.value, ReportedFailure)
+
+
+def test_only_the_views_that_are_named_are_refreshed(airflow: Settings, tmp_path: Path) -> None:
+    params = {"views": ["mart_revenue_hourly", "mart_daily_kpis"]}
+    suites = str(_suites(tmp_path))
+    audited = views.build_and_audit(timeout_seconds=60, directory=suites, params=params, ti=TI)
+    assert sorted(audited["ready"]) == sorted(views.list_views(params)) == sorted(params["views"])
+    with pytest.raises(AirflowFailException, match="The view 'mart_daily' does not exist"):
+        views.list_views({"views": ["mart_daily"]})
+
+
 def test_nothing_is_published_when_a_gate_is_shut(airflow: Settings, tmp_path: Path) -> None:
     suites = _suites(tmp_path, severity="critical", more="holds_publication: true\n")
     with pytest.raises(
-        ReportedFailure, match=r"^Nothing is published, readers keep the rows of before:\n- only: never$"
+        ReportedFailure, match=r"^Nothing is published, readers keep the previous rows:\n- only: never$"
     ):
         views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
 
 
 def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None:
-    with pytest.raises(AirflowFailException, match="holds no suite"):
+    with pytest.raises(AirflowFailException, match="contains no suite"):
         quality.check_suites(str(tmp_path), ti=TI)
+
+
+def test_what_is_approved_covers_the_checks_of_the_preview(airflow: Settings, tmp_path: Path) -> None:
+    """However long the person took, and whatever failed since."""
+    with pytest.raises(AirflowFailException, match="no view is held back"):
+        publication.preview({"view": None, "reason": "a sale"})
+    suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")
+    views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
+    params = {"view": "mart_daily_kpis", "reason": "a sale", "hours": None}
+    seen = publication.preview(params)
+    assert seen == {
+        "text": "only: never.\n\nThe decision covers these checks:\n- `only/never`",
+        "covers": ["only/never"],
+    }
+    suite = (tmp_path / "only.yml").read_text()
+    (tmp_path / "only.yml").write_text(suite + suite.splitlines()[-1].replace("name: never", "name: neither") + "\n")
+    views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
+    answers = {"preview": seen, "approve": {"responded_by_user": {"id": "7", "name": "otto"}}}
+    publication.decide(params, ti=SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids]))
+    assert _query(airflow, "SELECT granted_by, reason, covers, is_once FROM shop.publication_overrides") == [
+        ("otto", "a sale", ["only/never"], True)
+    ]
+    audited = views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
+    assert audited["held"] == {"mart_daily_kpis": "only: never, neither"}

@@ -15,17 +15,17 @@ from typing import Any
 import psutil
 import pytest
 
-from include.airflow.notifier import ReportedFailure
+from include.airflow.alerting.notifier import ReportedFailure
 from include.airflow.tasks import stream
 from include.db import transaction
 from include.settings import Settings
-from include.stream.status import QUERY_NAME, set_wish, stream_status
+from include.stream.supervision.status import QUERY_NAME, set_desired_state, stream_status
 from tests.support.rows import load_batch, make_event
 from tests.support.sockets import free_ports
 from tests.support.spark import running_spark, with_spark_ports
 from tests.support.waiting import wait_until
 
-TI = SimpleNamespace(dag_id="watch_stream", task_id="judge_stream", run_id="run-1", log_url="http://ui/log")
+TI = SimpleNamespace(dag_id="watch_stream", task_id="diagnose_stream", run_id="run-1", log_url="http://ui/log")
 DRIVER = "driver-20261123225240-0007"
 
 
@@ -67,38 +67,38 @@ def _stop_its_heart(settings: Settings) -> None:
 
 def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        stream.judge_stream(TI)
-    assert "The stream has never run; wish: run." in caplog.text
-    set_wish(airflow.dsn("ops"), "run")
-    stream.judge_stream(TI)
-    _write(airflow, "UPDATE shop.stream_control SET wished_at = wished_at - interval '4 min'")
-    with pytest.raises(ReportedFailure, match=r"^no driver\n- The stream is wished to run.*\nNothing was done"):
-        stream.judge_stream(TI)
-    set_wish(airflow.dsn("ops"), "stop")
-    stream.judge_stream(TI)
+        stream.diagnose_stream(TI)
+    assert "The stream has never run; desired state: run." in caplog.text
+    set_desired_state(airflow.dsn("ops"), "run")
+    stream.diagnose_stream(TI)
+    _write(airflow, "UPDATE shop.stream_control SET requested_at = requested_at - interval '4 min'")
+    with pytest.raises(ReportedFailure, match=r"^no driver\n- The stream should run, but .*\nNothing was done"):
+        stream.diagnose_stream(TI)
+    set_desired_state(airflow.dsn("ops"), "stop")
+    stream.diagnose_stream(TI)
 
 
 def test_each_finding_is_an_alert_until_a_later_look_finds_it_no_more(airflow: Settings) -> None:
     _open_run(airflow)
     _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
     for _ in range(2):
-        stream.judge_stream(TI)
-    source = "watch_stream.judge_stream"
+        stream.diagnose_stream(TI)
+    source = "watch_stream.diagnose_stream"
     assert _alerts(airflow) == [
         ("warning", source, "the stream: intake paused"),
         ("warning", source, "the stream: backlog"),
     ]
     assert _open_keys(airflow) == ["watch_stream: backlog", "watch_stream: intake_paused"]
     _write(airflow, "UPDATE shop.runs SET backlog_files = 0")
-    stream.judge_stream(TI)
+    stream.diagnose_stream(TI)
     assert _open_keys(airflow) == ["watch_stream: intake_paused"]
     _stop_its_heart(airflow)
     with pytest.raises(ReportedFailure, match="no sign of life"):
-        stream.judge_stream(TI, second_look_seconds=0)
+        stream.diagnose_stream(TI, second_look_seconds=0)
     # What is critical as well, with what was done about it.
     assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_sign_of_life"]
     _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
-    stream.judge_stream(TI)
+    stream.diagnose_stream(TI)
     assert _open_keys(airflow) == []
 
 
@@ -108,7 +108,7 @@ def test_full_disks_and_floods_of_rejects_are_found_beside_the_stream(
     monkeypatch.setenv("SHOPSTREAM_MIN_FREE_GIB", "1000000000")
     load_batch(airflow.dsn("owner"), [make_event()])
     _write(airflow, "UPDATE shop.batches SET read = 1000, accepted = 500, rejected = 500")
-    stream.judge_stream(TI)
+    stream.diagnose_stream(TI)
     assert _open_keys(airflow) == ["watch_stream: low_disk", "watch_stream: reject_share"]
 
 
@@ -121,7 +121,7 @@ def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monk
         _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp()")
 
     monkeypatch.setattr(stream.time, "sleep", beat)
-    stream.judge_stream(TI)
+    stream.diagnose_stream(TI)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monk
     [
         (
             f"/work/{DRIVER}",
-            f"the Spark master at .* cannot be told to end {DRIVER}: .*refused.* `make up`",
+            f"the Spark master at .* cannot be asked to end {DRIVER}: .*refused.* `make up`",
         ),
-        ("/home/me", r"not started by a Spark cluster, so it must be ended by hand \(works in /home/me\)"),
+        ("/home/me", r"not started by a Spark cluster, so end it by hand \(it runs in /home/me\)"),
     ],
 )
 def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
@@ -143,7 +143,7 @@ def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
     _open_run(airflow, log_path=log_path)
     _stop_its_heart(airflow)
     with pytest.raises(ReportedFailure, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
-        stream.judge_stream(TI, second_look_seconds=0)
+        stream.diagnose_stream(TI, second_look_seconds=0)
 
 
 @pytest.mark.timeout(720)
@@ -167,13 +167,13 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
             _wait_for_turns(ops, after=first.epoch)
         assert stream_status(ops).driver_id != first.driver_id
         log = start_dag(settings, "watch_stream").succeed(seconds=120)
-        assert re.search(r"Epoch \d+: started \d+ s ago, sign of life \d+ s ago, loop turned \d+ s ago; 0 files", log)
+        assert re.search(r"Epoch \d+: started \d+ s ago, heartbeat \d+ s ago, loop turned \d+ s ago; 0 files", log)
         # One alert of the watch, none of the run whose task has reported; and one of the try that lost its driver.
         assert sorted(_alerts(settings)) == [
-            ("critical", "watch_stream.judge_stream", "the stream: no sign of life"),
+            ("critical", "watch_stream.diagnose_stream", "the stream: no sign of life"),
             ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
         ]
-        set_wish(ops, "stop")
+        set_desired_state(ops, "stop")
         stream.succeed(seconds=60)
 
 

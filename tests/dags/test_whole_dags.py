@@ -11,16 +11,16 @@ import sqlite3
 import pytest
 from airflow.sdk import Connection
 
-from include.airflow.clusters import cluster_of
+from include.airflow.spark.clusters import cluster_of
 from include.db import transaction
 from include.manifest import read_manifest
 from include.settings import Settings
-from include.stream.status import StreamStatus, set_wish, stream_status
+from include.stream.supervision.status import StreamStatus, set_desired_state, stream_status
 from tests.support.airflow import DagTest
 from tests.support.spark import running_spark, with_spark_ports
 from tests.support.waiting import wait_until
 
-PATIENCE_SECONDS = 240
+TIMEOUT_SECONDS = 240
 
 
 @pytest.mark.timeout(1200)
@@ -32,7 +32,7 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         # Its gate waits, in the triggerer's place, until the stream that starts beside it is alive.
         feed = start_dag(settings, "generate_events", {"duration_seconds": 4, "rows_per_file": 100, "seed": 5})
 
-        log = feed.succeed(seconds=PATIENCE_SECONDS)
+        log = feed.succeed(seconds=TIMEOUT_SECONDS)
         assert "Waiting: the stream has never run" in log
         assert re.search(r"Delivered .*'files': 4, 'rows': 400", log)
         _wait_for_manifests(settings)
@@ -40,11 +40,11 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         first = stream_status(ops)
         _kill_driver(settings)
         runs = [start_dag(settings, dag_id) for dag_id in ("refresh_views", "maintain_partitions")]
-        refreshed, maintained = (run.succeed(seconds=PATIENCE_SECONDS) for run in runs)
+        refreshed, maintained = (run.succeed(seconds=TIMEOUT_SECONDS) for run in runs)
         assert re.search(r"mart_daily_kpis: [1-9]\d* rows published in", refreshed)
         assert "Every view is up to date." in refreshed
-        assert "partitions made ahead" in maintained
-        checked = start_dag(settings, "check_quality").succeed(seconds=PATIENCE_SECONDS)
+        assert "partitions created in advance" in maintained
+        checked = start_dag(settings, "check_quality").succeed(seconds=TIMEOUT_SECONDS)
         assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
 
         second = _successor_of(first, ops)
@@ -59,9 +59,9 @@ def test_all_dags_work_together(database: Settings, start_dag) -> None:
         third = _successor_of(second, ops)
         assert third.driver_id != second.driver_id
         _check_failed_try(stream, second, ops)
-        set_wish(ops, "drain")
+        set_desired_state(ops, "drain")
         log = stream.succeed(seconds=60)
-        assert "The stream ended as it was asked to." in log
+        assert "The stream ended as requested." in log
         assert re.search(
             r"Epoch \d+ \(continuous\).*: \d+ batches, [\d,]+ rows accepted, .* lag \d+\.\d\d s; backlog", log
         )
@@ -90,7 +90,7 @@ def _kill_driver(settings: Settings) -> None:
 def _successor_of(run: StreamStatus, ops: str) -> StreamStatus:
     wait_until(
         lambda: stream_status(ops).epoch != run.epoch,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what=f"a successor of epoch {run.epoch}",
     )
     return stream_status(ops)
@@ -98,7 +98,7 @@ def _successor_of(run: StreamStatus, ops: str) -> StreamStatus:
 
 def _check_failed_try(stream: DagTest, run: StreamStatus, ops: str) -> None:
     assert "The stream's driver ended as KILLED." in stream.log
-    assert f"The end of stdout of {run.driver_id}" in stream.log
+    assert f"Last lines of stdout of {run.driver_id}" in stream.log
     assert _alerts(ops) == [
         ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED.")
     ]

@@ -20,7 +20,7 @@ import requests
 
 from include.alerts.outbox import known_channels
 from include.db import transaction
-from include.platform.rest import AirflowApi
+from include.platform.services.airflow_api import AirflowApi
 from tests.support.csv_files import deliver
 from tests.support.platform import Platform
 from tests.support.receivers import Hook, web_hook
@@ -166,7 +166,7 @@ def test_a_task_that_says_nothing_in_a_run_that_goes_on(watch: Watch) -> None:
     # As little as of a process that was killed with -9 is said of it: no callback runs.
     _ask(watch.platform, "PATCH", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/audit", {"new_state": "failed"})
     told, body = watch.message("raised", f"failed: {dag_id}.audit", since=began)
-    assert body["title"] == "audit failed without a word"
+    assert body["title"] == "audit failed without a report"
     assert body["url"].startswith(f"{watch.platform.url}/dags/{dag_id}/runs/")
     watch.report("a task fails without a word, its run goes on", told - began)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from include.platform.secrets import admin_password_file
+from include.platform.instance.secrets import admin_password_file
 from tests.support.api_page import run_examples
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.instance import FEED, Instance
-from tests.chaos.journal import Journal
-from tests.chaos.run import run
-from tests.chaos.schedule import schedule
-from tests.chaos.table import markdown
+from tests.programs.chaos.instance import FEED, Instance
+from tests.programs.chaos.journal import Journal
+from tests.programs.chaos.run import run
+from tests.programs.chaos.schedule import schedule
+from tests.programs.chaos.table import markdown
 from tests.support.platform import Platform
 
 pytestmark = pytest.mark.timeout(600)

@@ -23,6 +23,7 @@ from include.contract import COLUMNS
 from include.db import transaction
 from tests.support.airflow_ui import log_in
 from tests.support.browser import launch
+from tests.support.csv_files import csv_text, valid_row
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
 
@@ -34,6 +35,8 @@ DESKTOP = {"width": 1440, "height": 900}
 PAGE_MS = 60_000
 # The driver ends after its batch, and a new one needs some ten seconds; both are busy machines' seconds here.
 STEERED_MS = 180_000
+# A task for the dry run, and one that takes back; each is started by Airflow's scheduler.
+RETRACTED_MS = 180_000
 # What docs/cockpit.md tells is under a second; this only finds a page that hangs.
 PAINTED_WITHIN_MS = 10_000
 MARKUP = '<img src=x onerror="window.hacked=1">'
@@ -103,19 +106,19 @@ def sees(where: Page | FrameLocator, page_name: str) -> None:
             where.locator(".tile", has_text="Revenue today").locator(".value", has_text=re.compile(r"\d")),
             where.locator(".tile", has_text="Events per second").locator(".value", has_text=re.compile(r"\d")),
             where.locator(".tile .stamp", has_text="as of").first,
-            where.locator("figure", has_text="Events by the minute").locator("path.line"),
+            where.locator("figure", has_text="Events per minute").locator("path.line"),
         ],
         "stream": [
             where.get_by_text("Running", exact=True),
             where.locator("figure", has_text="Time per batch").locator("rect.bar").first,
-            where.locator("figure", has_text="Lag of each batch").locator("path.line"),
+            where.locator("figure", has_text="Lag per batch").locator("path.line"),
             where.locator("tbody .badge.is-ok", has_text="loaded").first,
             where.locator("details[data-key^=reject-]").first,
         ],
-        "quality": [where.locator("tbody tr", has_text="mart_revenue_hourly")],
+        "quality": [where.locator('tbody tr[data-key="mart_revenue_hourly"]')],
         "objectives": [
             where.get_by_role("heading", name="Misses"),
-            where.get_by_role("heading", name="What people did"),
+            where.get_by_role("heading", name="Audit trail"),
         ],
     }
     for one in seen[page_name]:
@@ -206,9 +209,47 @@ def test_an_alert_and_a_miss_are_acknowledged(platform: Platform, visit: Callabl
     assert query(platform, noted.format("shop.alerts", "alert_id"), alert_id) == [("admin", "seen by the test")]
     assert query(platform, noted.format("shop.objective_misses", "miss_id"), miss_id) == [("admin", "made by the test")]
     alert.get_by_role("button", name="Resolve").click()
-    page.get_by_label("How it ended").fill("the test is over")
+    page.get_by_label("Resolution").fill("the test is over")
     page.get_by_role("button", name="Resolve the alert").click()
     expect(alert).to_have_count(0)
+
+
+def test_a_delivery_is_retracted_after_its_dry_run(
+    platform: Platform, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong-prices.csv"
+    path.write_text(csv_text([valid_row(unit_price="100000.00", currency="EUR") for _ in range(3)]), encoding="utf-8")
+    wait_until(lambda: platform.status()["stream"]["is_alive"], seconds=120, what="the stream to be alive")
+    platform.succeed("include.platform", "load", str(path))
+    page = visit()
+    page.goto(f"{platform.url}/shopstream/stream")
+    page.get_by_role("button", name=f"Retract {path.name}").click()
+    page.get_by_label("Reason for the retraction").fill("the prices are wrong")
+    page.get_by_role("button", name="Start dry run").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(f"({path.name}): 3 rows read = 3 accepted")).to_be_visible(timeout=RETRACTED_MS)
+    expect(dialog.locator(".dry-run code", has_text="mart_daily_kpis")).to_be_visible()
+    stored = "SELECT count(*) FROM shop.events JOIN shop.files USING (file_id) WHERE name = %s"
+    assert query(platform, stored, path.name) == [(3,)], "a dry run removes nothing"
+    dialog.get_by_role("button", name="Retract delivery").click()
+    expect(dialog.get_by_text("1 file: 3 events, 0 rejected rows and 0 duplicates removed")).to_be_visible(
+        timeout=RETRACTED_MS
+    )
+    dialog.get_by_role("button", name="Close").click()
+    taken = page.locator("table[data-key='Retractions'] tbody tr", has_text=path.name)
+    expect(taken).to_contain_text("the prices are wrong")
+    expect(taken).to_contain_text("admin")
+    page.get_by_role("button", name="Retracted").click()
+    file = page.locator("table[data-key='Files, newest first'] tbody tr", has_text=path.name)
+    expect(file).to_contain_text("was 3 = 3 + 0 + 0")
+    assert query(platform, stored, path.name) == [(0,)]
+    assert query(platform, "SELECT done_by, reason FROM shop.retractions ORDER BY retraction_id DESC LIMIT 1") == [
+        ("admin", "the prices are wrong")
+    ]
+    acts = query(
+        platform, "SELECT actor, action FROM shop.actions WHERE subject LIKE '%%wrong-prices%%' ORDER BY action_id"
+    )
+    assert acts == [("admin", "file.retract"), ("admin", "retraction.approve")]
 
 
 def test_markup_in_a_row_is_text(platform: Platform, visit: Callable[..., Page], tmp_path: Path) -> None:
@@ -239,15 +280,15 @@ def test_a_viewer_looks_and_cannot_act(platform: Platform, visit: Callable[..., 
     for name in PAGES:
         page.goto(f"{platform.url}/shopstream/{name}")
         sees(page, name)
-        for act in ("Pause", "Drain", "Resume", "Acknowledge", "Resolve"):
-            expect(page.get_by_role("button", name=act)).to_have_count(0)
+        for act in ("Pause", "Drain", "Resume", "Acknowledge", "Resolve", "Retract"):
+            expect(page.get_by_role("button", name=re.compile(rf"^{act}\b"))).to_have_count(0)
     refused = page.evaluate("""async () => {
         const { post } = await import('/shopstream/static/api.js');
         const refused = await post('stream/pause', { reason: 'not mine to pause' }).catch((error) => error);
         return [refused.status, refused.detail];
     }""")
     assert refused[0] == 403
-    assert "vera may look, but not act" in refused[1]
+    assert "vera may read, but not act" in refused[1]
 
 
 def test_a_session_that_ends_is_said(platform: Platform, visit: Callable[..., Page]) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
+import os
 import signal
 import socket
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
 from include.db import transaction
-from include.platform.driver_jvm import cache_path
-from include.platform.postgres import AIRFLOW_DATABASE
-from include.platform.rest import AirflowApi
+from include.platform.programs.driver_jvm import cache_path
+from include.platform.services.airflow_api import AirflowApi
+from include.platform.services.postgres import AIRFLOW_DATABASE
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
 
@@ -83,17 +86,17 @@ def test_airflow_leaves_the_cores_to_the_stream(platform: Platform) -> None:
 
 
 def test_driver_takes_its_classes_from_the_cache(platform: Platform) -> None:
-    # Java maps it only when it fits this Java, these options and this class path.
-    assert str(cache_path()) in {mapped.path for mapped in driver_jvm(platform).memory_maps()}
+    # Java maps it only when it fits this Java, these options and this class path. The kernel names the file itself,
+    # whatever links lead to it.
+    assert str(cache_path().resolve()) in {mapped.path for mapped in driver_jvm(platform).memory_maps()}
 
 
 def test_every_port_is_bound_to_loopback_only(platform: Platform) -> None:
     ours = set(platform.pids())
     addresses = {
         connection.laddr.ip
-        for pid in ours
-        for connection in psutil.Process(pid).net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
+        for connection in psutil.net_connections(kind="inet")
+        if connection.pid in ours and connection.status == psutil.CONN_LISTEN
     }
     assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
     for port in (platform.settings.ports["airflow"], platform.settings.ports["spark-rest"]):
@@ -187,7 +190,7 @@ def test_airflows_records_go_with_their_age_and_the_running_stream_stays(platfor
         cursor.execute("UPDATE log SET dttm = dttm - interval '400 days'")
         assert cursor.rowcount > 0
 
-    assert "1 runs" in platform.succeed("include.platform.airflow_records")
+    assert "1 runs" in platform.succeed("include.platform.services.airflow_records")
 
     with transaction(platform.settings.dsn("airflow", AIRFLOW_DATABASE)) as cursor:
         for table in ("dag_run", "task_instance"):
@@ -197,6 +200,27 @@ def test_airflows_records_go_with_their_age_and_the_running_stream_stays(platfor
         assert cursor.fetchall() == [(0,)]
     assert api.active_runs("stream_events") == [stream]
     assert platform.status()["stream"]["is_alive"]
+
+
+def test_the_driver_is_closed_to_other_users(platform: Platform) -> None:
+    applications = f"http://127.0.0.1:{platform.settings.ports['spark-driver-ui']}/api/v1/applications"
+    with urllib.request.urlopen(applications) as answer:
+        (application,) = json.load(answer)
+    with urllib.request.urlopen(f"{applications}/{application['id']}/environment") as answer:
+        properties = dict(json.load(answer)["sparkProperties"])
+    assert properties["spark.authenticate"] == "true"
+    assert properties["spark.ui.killEnabled"] == "false"
+    secrets = [path.read_text().strip() for path in platform.settings.secrets_dir.glob("spark-r*")]
+    assert len(secrets) == 2
+    assert not [name for name, value in properties.items() if any(secret in value for secret in secrets)]
+
+
+def test_the_home_is_closed_to_other_users(platform: Platform) -> None:
+    root = platform.settings.root
+    # When the platform is root's, the user of PostgreSQL must pass through it.
+    assert root.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
+    open_ones = [path.name for path in root.iterdir() if path.stat().st_mode & 0o077]
+    assert open_ones == []
 
 
 def test_clean_refuses_while_it_runs(platform: Platform) -> None:
@@ -222,7 +246,7 @@ def test_down_stops_everything_in_time_and_up_continues(platform: Platform) -> N
     assert "maintain_partitions stays paused" in output
     status = platform.status()
     assert status["stream"]["is_alive"]
-    assert status["stream"]["wish"] == "run"
+    assert status["stream"]["desired_state"] == "run"
     assert api.dags() == {**dict.fromkeys(api.dags(), False), "maintain_partitions": True}
     api.set_paused("maintain_partitions", False)
     files = "SELECT count(*) FROM (SELECT FROM shop.events GROUP BY event_id HAVING count(*) > 1) AS doubled"

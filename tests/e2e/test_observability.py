@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from include.db import transaction
-from include.platform.postgres import AIRFLOW_DATABASE
-from include.platform.rest import AirflowApi
+from include.platform.services.airflow_api import AirflowApi
+from include.platform.services.postgres import AIRFLOW_DATABASE
 from tests.e2e.test_browser import page  # noqa: F401 - a fixture
 from tests.support.platform import Platform
 from tests.support.waiting import wait_until
@@ -109,7 +109,7 @@ def test_a_run_that_is_late_is_listed_and_told_of(platform: Platform, page: Page
     wait_until(alerts, seconds=60, what="the alert")
     ((severity, detail),) = alerts()
     assert severity == "warning"
-    assert f"{run_id} was to succeed within 45 min" in detail
+    assert f"{run_id} had to succeed within 45 min" in detail
 
     page.goto(f"{platform.url}/deadlines")
     expect(page.get_by_text("generate_events").first).to_be_visible(timeout=60_000)

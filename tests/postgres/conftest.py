@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a real PostgreSQL without Spark."""
+"""Fixtures of the tests that need a real PostgreSQL but no Spark."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from include.settings import Settings
-from include.stream.landing import Landing
-from include.stream.sink import BatchSink
+from include.stream.intake.landing import Landing
+from include.stream.storage.sink import BatchSink
 from tests.support.csv_files import csv_text, deliver, valid_row
 from tests.support.stream import admission_of, next_epoch
 
 
 @pytest.fixture
 def sink(database: Settings) -> Iterator[BatchSink]:
-    """The sink of the current epoch, with two admitted files, 1 and 2."""
+    """Yield the sink of the current epoch, with two admitted files, 1 and 2."""
     landing, epoch = Landing.of(database), next_epoch(database)
     admission = admission_of(database, epoch)
     for number in (1, 2):

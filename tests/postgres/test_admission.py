@@ -1,4 +1,4 @@
-"""Admission on a real PostgreSQL and real folders: what is taken in, in which order, and what a batch is made of."""
+"""Tests of admission with real PostgreSQL and folders: which files are admitted, in which order and batches."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from include.db import transaction
 from include.errors import FencedError, PlatformError
 from include.settings import Settings
-from include.stream.admission import MAX_ATTEMPTS, MAX_DEATHS_ALONE, Admission, note_failure
-from include.stream.landing import Landing
+from include.stream.intake.admission import MAX_ATTEMPTS, MAX_DEATHS_ALONE, Admission, note_failure
+from include.stream.intake.landing import Landing
 from tests.support.csv_files import csv_text, deliver, valid_row
 from tests.support.stream import admission_of, next_epoch
 from tests.support.waiting import wait_until
@@ -28,14 +28,14 @@ def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def settle(settings: Settings, file_ids: list[int]) -> None:
-    """What the sink does to files that it has loaded."""
+def finish_waiting(settings: Settings, file_ids: list[int]) -> None:
+    """Mark files as loaded, as the sink does."""
     ids = ", ".join(map(str, file_ids))
-    query(settings, f"UPDATE shop.files SET state = 'loaded', settled_at = now() WHERE file_id IN ({ids})")
+    query(settings, f"UPDATE shop.files SET state = 'loaded', finished_at = now() WHERE file_id IN ({ids})")
 
 
 def ids(admission: Admission) -> list[int]:
-    """The files of the next batch."""
+    """Return the ids of the files in the next batch."""
     return [file.file_id for file in admission.next_batch()]
 
 
@@ -47,7 +47,7 @@ def landing(database: Settings) -> Path:
 
 @pytest.fixture
 def admission(database: Settings, landing: Path) -> Iterator[Admission]:
-    """Of the current epoch."""
+    """Yield the admission of the current epoch."""
     admission = admission_of(database, next_epoch(database), max_files=100)
     yield admission
     admission.close()
@@ -62,7 +62,7 @@ def test_an_old_epoch_cannot_admit(database: Settings, landing: Path, admission:
     assert len(list(landing.iterdir())) == 1
 
 
-def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
+def test_files_are_admitted_in_order_of_arrival_whatever_their_times(
     database: Settings, landing: Path, admission: Admission
 ) -> None:
     tick = landing / ".tick"
@@ -72,7 +72,7 @@ def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
         moment = 1_795_000_000 + days * 86_400
         os.utime(hidden, (moment, moment))
         hidden.rename(landing / name)
-        # The next one arrives at a later tick of the file system's clock.
+        # The next file must arrive at a later tick of the file system's clock.
         arrived_at = (landing / name).stat().st_ctime_ns
         wait_until(lambda arrived=arrived_at: _touched(tick) > arrived, seconds=5, what="the clock to tick")
     admission.next_batch()
@@ -82,7 +82,7 @@ def test_files_come_in_the_order_of_their_arrival_whatever_their_times_say(
 def test_a_batch_begins_when_its_file_arrives(database: Settings, landing: Path) -> None:
     admission = admission_of(database, next_epoch(database), max_files=100)
     assert admission.next_batch() == []
-    admission.patience_seconds = 60
+    admission.timeout_seconds = 60
     delivery = threading.Timer(0.3, deliver, [landing, csv_text([valid_row()])])
     began = time.monotonic()
     delivery.start()
@@ -99,18 +99,20 @@ def _touched(path: Path) -> int:
     return path.stat().st_ctime_ns
 
 
-def test_a_file_is_left_alone_while_somebody_writes_it(database: Settings, landing: Path, admission: Admission) -> None:
+def test_a_file_is_not_admitted_while_it_is_being_written(
+    database: Settings, landing: Path, admission: Admission
+) -> None:
     with (landing / "slow.csv").open("w") as writer:
         writer.write("half")
         writer.flush()
         deliver(landing, csv_text([valid_row()]), "whole.csv")
         assert ids(admission) == [1]
-    settle(database, [1])
+    finish_waiting(database, [1])
     assert ids(admission) == [2]
     assert query(database, "SELECT name FROM shop.files ORDER BY file_id") == [("whole.csv",), ("slow.csv",)]
 
 
-def test_a_batch_is_bounded_by_what_its_files_hold_unpacked(
+def test_a_batch_is_bounded_by_the_uncompressed_size_of_its_files(
     database: Settings, landing: Path, admission: Admission
 ) -> None:
     content = csv_text([valid_row()] * 2000).encode()
@@ -121,20 +123,20 @@ def test_a_batch_is_bounded_by_what_its_files_hold_unpacked(
     assert query(database, "SELECT DISTINCT unpacked_bytes FROM shop.files") == [(len(content),)]
 
 
-def test_a_large_file_takes_a_part_of_each_batch_and_lets_others_through(
+def test_a_large_file_takes_a_slice_of_each_batch_and_lets_others_through(
     database: Settings, landing: Path, admission: Admission
 ) -> None:
     deliver(landing, b"x" * 3_000_000, "large.csv")
     admission.next_batch()
     deliver(landing, csv_text([valid_row()]), "small.csv")
-    query(database, "UPDATE shop.files SET parts = 1, next_byte = 1000000, next_line = 77, attempts = 0")
+    query(database, "UPDATE shop.files SET slices = 1, next_byte = 1000000, next_line = 77, attempts = 0")
     large, small = admission.next_batch()
-    assert (large.size_bytes, large.start.byte, large.start.line) == (admission.part_bytes, 1_000_000, 77)
+    assert (large.size_bytes, large.start.byte, large.start.line) == (admission.slice_bytes, 1_000_000, 77)
     assert (small.file_id, small.start.byte, small.start.line) == (2, 0, 1)
 
 
-def test_a_driver_finishes_what_a_dead_one_left_undone(database: Settings, landing: Path) -> None:
-    """Admitted but not moved in, under a name that is not UTF-8; and loaded but not moved out."""
+def test_a_driver_completes_the_moves_of_a_dead_one(database: Settings, landing: Path) -> None:
+    """One file, whose name is not UTF-8, is admitted but not moved in; another is loaded but not moved out."""
     strange = os.fsdecode(b"caf\xe9 '; DROP\n%2F.csv")
     for name in (strange, "loaded.csv"):
         deliver(landing, csv_text([valid_row()]), name)
@@ -142,26 +144,23 @@ def test_a_driver_finishes_what_a_dead_one_left_undone(database: Settings, landi
     before.next_batch()
     before.close()
     names = dict(query(database, "SELECT name, file_id FROM shop.files"))
-    admitted = database.admitted_dir
+    admitted = database.admitted_dir / str(before.epoch)
     (admitted / f"{names[os.fsencode(strange).decode('utf-8', 'backslashreplace')]}.csv").rename(landing / strange)
-    settle(database, [names["loaded.csv"]])
-    (admitted / ".foreign").touch()
+    finish_waiting(database, [names["loaded.csv"]])
+    (database.admitted_dir / ".foreign").touch()
 
     admission = admission_of(database, next_epoch(database))
     admission.recover()
     (waiting,) = admission.next_batch()
     admission.close()
     assert Path(waiting.path).exists()
-    assert {path.name for path in admitted.iterdir()} == {
-        Path(waiting.path).name,
-        ".foreign",
-        f".epoch-{admission.epoch}",
-    }
+    assert {path.name for path in database.admitted_dir.iterdir()} == {".foreign", str(admission.epoch)}
+    assert [path.name for path in Path(waiting.path).parent.iterdir()] == [Path(waiting.path).name]
     assert [path.name for path in database.archive_dir.glob("*/*")] == [f"{names['loaded.csv']}-loaded.csv"]
 
 
-def test_a_folder_that_is_another_is_not_taken_for_an_empty_one(database: Settings, landing: Path) -> None:
-    """What a driver sees that is started on a machine without the shared storage."""
+def test_a_wrong_folder_is_not_mistaken_for_an_empty_one(database: Settings, landing: Path) -> None:
+    """A driver that starts on a machine without the shared storage sees such a folder."""
     deliver(landing, csv_text([valid_row()]), "waiting.csv")
     before = admission_of(database, next_epoch(database))
     before.recover()
@@ -170,7 +169,7 @@ def test_a_folder_that_is_another_is_not_taken_for_an_empty_one(database: Settin
     away = database.admitted_dir.with_name("away")
     database.admitted_dir.rename(away)
 
-    admission = admission_of(database, next_epoch(database))
+    admission = admission_of(database, next_epoch(database), takes_over=False)
     with pytest.raises(PlatformError, match=r"1 admitted files \('waiting.csv', …\) are not in .* Mount the storage"):
         admission.recover()
     with pytest.raises(PlatformError, match=f"does not see the admitted files of epoch {before.epoch} .* same path"):
@@ -206,20 +205,20 @@ def test_intake_pauses_while_a_disk_is_nearly_full(database: Settings, landing: 
     assert admission.next_batch() == []
     ((paused, files),) = query(database, "SELECT paused, backlog_files FROM shop.runs")
     assert "GiB are free" in paused
-    assert "below the limit of 1e+06 GiB (SHOPSTREAM_PAUSE_BELOW_GIB). Make room" in paused
+    assert "below the limit of 1e+06 GiB (SHOPSTREAM_PAUSE_BELOW_GIB). Free some space" in paused
     assert files == 1
 
     admission.pause_below_gib = 0.0
-    wait_until(admission.next_batch, seconds=10, what="intake to go on")
+    wait_until(admission.next_batch, seconds=10, what="intake to resume")
 
 
 def fail_until(database: Settings, admission: Admission, poison: set[int], *, says_so: bool) -> list[list[int]]:
-    """Load what waits with a stream that fails over some files; returns the batches that were tried."""
+    """Load the waiting files with a stream that fails on some of them; return the batches that were tried."""
     tried = []
     while batch := ids(admission):
         tried.append(batch)
         if not poison & set(batch):
-            settle(database, batch)
+            finish_waiting(database, batch)
         elif says_so:
             note_failure(database.dsn("ingest"), "events", admission.epoch, "ValueError: no")
     return tried
@@ -239,7 +238,7 @@ def test_a_poison_batch_is_halved_down_to_the_file(database: Settings, landing: 
     assert query(database, "SELECT severity, source FROM shop.alerts") == [("warning", "stream")]
 
 
-def test_deaths_of_the_driver_are_held_against_a_file_only_in_the_end(
+def test_deaths_of_the_driver_are_blamed_on_a_file_only_after_all_attempts(
     database: Settings, landing: Path, admission: Admission
 ) -> None:
     for number in range(2):
@@ -258,7 +257,7 @@ def test_a_retried_batch_does_not_grow(database: Settings, landing: Path, admiss
     assert ids(admission) == [1]
     deliver(landing, csv_text([valid_row()]))
     assert ids(admission) == [1]
-    settle(database, [1])
+    finish_waiting(database, [1])
     assert ids(admission) == [2]
 
 

@@ -1,4 +1,4 @@
-"""One key has one open alert; it counts, gets worse, is over, and begins anew."""
+"""Tests of alerts: a key has at most one open alert, which counts, escalates, resolves and can be raised again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from include.alerts import (
     raise_alert,
     raise_alert_in,
     resolve_alert,
-    settle_alerts,
+    sync_alerts,
 )
-from include.alerts.state import has_told, resolve_earlier_in, tell_elsewhere
+from include.alerts.state import has_notified, leave_to_cause, resolve_earlier_in
 from include.db import connect, transaction
 from include.settings import Settings
-from tests.support.judged import query
+from tests.support.validated import query
 
 ALERT = Alert("warning", "dag.task", "title", "detail", key="key", run_id="run-1")
 
@@ -29,7 +29,7 @@ def states(database: Settings, columns: str) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("role", ["ops", "ingest"])
-def test_a_repeated_alert_is_one_that_counts_and_says_what_was_found_last(database: Settings, role: str) -> None:
+def test_a_repeated_alert_is_counted_and_shows_the_latest_details(database: Settings, role: str) -> None:
     dsn = database.dsn(role)  # type: ignore[arg-type]
     first = raise_alert(dsn, ALERT)
     assert raise_alert(dsn, replace(ALERT, title="later", detail="more", run_id="run-2")) == first
@@ -37,7 +37,7 @@ def test_a_repeated_alert_is_one_that_counts_and_says_what_was_found_last(databa
     assert states(database, columns) == [("key", "warning", "later", "more", "run-2", 2, True, None)]
 
 
-def test_the_end_and_a_new_beginning(database: Settings) -> None:
+def test_a_resolved_alert_can_be_raised_again(database: Settings) -> None:
     dsn = database.dsn("ingest")
     first = raise_alert(dsn, ALERT)
     assert resolve_alert(dsn, "key")
@@ -47,13 +47,13 @@ def test_the_end_and_a_new_beginning(database: Settings) -> None:
     assert states(database, "occurrences, resolution") == [(1, "recovered"), (1, "closed by Ann")]
 
 
-def test_without_a_key_the_title_of_a_source_is_one(database: Settings) -> None:
+def test_without_a_key_source_and_title_identify_an_alert(database: Settings) -> None:
     for title in ("one", "other", "one"):
         raise_alert(database.dsn("ops"), replace(ALERT, key=None, title=title))
     assert states(database, "key, occurrences") == [("dag.task: one", 2), ("dag.task: other", 1)]
 
 
-def test_an_open_alert_gets_worse_and_never_milder(database: Settings) -> None:
+def test_the_severity_of_an_open_alert_never_decreases(database: Settings) -> None:
     dsn = database.dsn("ops")
     acknowledge = "UPDATE shop.alerts SET acknowledged_at = now(), acknowledged_by = 'ann' RETURNING 1"
     raise_alert(dsn, ALERT)
@@ -61,20 +61,20 @@ def test_an_open_alert_gets_worse_and_never_milder(database: Settings) -> None:
     raise_alert(dsn, replace(ALERT, severity="info"))
     assert states(database, "severity, acknowledged_by") == [("warning", "ann")]
     raise_alert(dsn, replace(ALERT, severity="critical"))
-    # Ann knew of something milder.
+    # Ann acknowledged a lower severity, so the acknowledgment no longer counts.
     assert states(database, "severity, acknowledged_by") == [("critical", None)]
     raise_alert(dsn, ALERT)
     assert states(database, "severity, occurrences") == [("critical", 4)]
 
 
-def test_many_who_raise_the_same_at_once_make_one_alert(database: Settings) -> None:
+def test_the_same_alert_raised_concurrently_is_one_alert(database: Settings) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda _: raise_alert(database.dsn("ops"), ALERT), range(40)))
     assert len(set(ids)) == 1
     assert states(database, "occurrences") == [(40,)]
 
 
-def test_an_alert_goes_with_the_transaction_that_it_tells_of(database: Settings) -> None:
+def test_an_alert_is_rolled_back_with_its_transaction(database: Settings) -> None:
     connection = connect(database.dsn("ingest"))
     with connection.cursor() as cursor:
         raise_alert_in(cursor, ALERT)
@@ -83,7 +83,7 @@ def test_an_alert_goes_with_the_transaction_that_it_tells_of(database: Settings)
     assert states(database, "key") == []
 
 
-def test_an_event_is_over_at_once_and_quiet_for_as_long_as_asked(database: Settings) -> None:
+def test_an_event_is_resolved_at_once_and_suppressed_for_the_given_time(database: Settings) -> None:
     dsn = database.dsn("ops")
     assert note_event(dsn, ALERT, 60)
     assert not note_event(dsn, ALERT, 60)
@@ -100,23 +100,23 @@ def test_an_event_is_over_at_once_and_quiet_for_as_long_as_asked(database: Setti
     ]
 
 
-def test_a_judgement_ends_what_it_no_longer_finds_and_nothing_else(database: Settings) -> None:
+def test_sync_alerts_resolves_only_its_own_alerts_that_are_gone(database: Settings) -> None:
     dsn = database.dsn("ops")
     lag, backlog = (replace(ALERT, key=f"stream: {code}") for code in ("lag", "backlog"))
     raise_alert(dsn, replace(ALERT, key="streams of others"))
-    settle_alerts(dsn, "stream: ", [lag, backlog])
-    settle_alerts(dsn, "stream: ", [lag])
-    settle_alerts(dsn, "stream: ", [lag])
+    sync_alerts(dsn, "stream: ", [lag, backlog])
+    sync_alerts(dsn, "stream: ", [lag])
+    sync_alerts(dsn, "stream: ", [lag])
     assert states(database, "key, occurrences, resolution") == [
         ("streams of others", 1, None),
         ("stream: lag", 3, None),
         ("stream: backlog", 1, "recovered"),
     ]
-    settle_alerts(dsn, "stream: ", [])
+    sync_alerts(dsn, "stream: ", [])
     assert states(database, "resolution") == [(None,), ("recovered",), ("recovered",)]
 
 
-def test_a_run_adds_nothing_to_what_its_tasks_have_said(database: Settings) -> None:
+def test_a_run_adds_no_alert_to_those_of_its_tasks(database: Settings) -> None:
     dsn = database.dsn("ops")
     run = Alert("critical", "dag", "The run failed", "", run_id="run-1")
 
@@ -127,22 +127,22 @@ def test_a_run_adds_nothing_to_what_its_tasks_have_said(database: Settings) -> N
     raise_alert(dsn, replace(ALERT, severity="critical", source="dagger.task", key="dagger"))
     raise_alert(dsn, ALERT)
     note_event(dsn, replace(ALERT, severity="critical"))
-    # Another DAG's, a milder one, and a try that another followed.
+    # These do not count: another DAG's alert, a milder one, and one of a try that another try followed.
     assert not is_reported()
     raise_alert(dsn, replace(ALERT, severity="critical"))
     assert is_reported()
     assert is_reported(replace(run, run_id="run-2")), "the open alert may since have been raised by a later run"
     query(database, "UPDATE shop.alerts SET last_raised_at = last_raised_at - interval '61 min' RETURNING 1")
-    assert not is_reported(replace(run, run_id="run-2")), "one that was not raised for an hour says nothing of it"
+    assert not is_reported(replace(run, run_id="run-2")), "an alert that was not raised for an hour does not cover it"
     resolve_alert(dsn, "key")
     assert is_reported()
     assert not is_reported(replace(run, run_id="run-2"))
 
 
-def test_a_run_adds_nothing_to_what_another_dag_has_told(database: Settings) -> None:
+def test_a_run_adds_no_alert_to_those_of_another_dag(database: Settings) -> None:
     dsn = database.dsn("ops")
     raise_alert(dsn, replace(ALERT, severity="critical", source="views.audit", key="quality/events/price"))
-    tell_elsewhere(dsn, "checks.judge", "run-1")
+    leave_to_cause(dsn, "checks.judge", "run-1")
     run = Alert("critical", "checks", "The run failed", "", run_id="run-1")
     with transaction(dsn) as cursor:
         assert has_reported(cursor, run)
@@ -150,36 +150,36 @@ def test_a_run_adds_nothing_to_what_another_dag_has_told(database: Settings) -> 
         assert not has_reported(cursor, replace(run, source="check"))
 
 
-def test_the_success_of_a_run_does_not_end_its_own_failure(database: Settings) -> None:
+def test_the_success_of_a_run_does_not_resolve_its_own_failure(database: Settings) -> None:
     raise_alert(database.dsn("ops"), ALERT)
     for run_id, ended in (("run-1", []), ("run-2", ["key"]), ("run-3", [])):
         with transaction(database.dsn("ops")) as cursor:
             assert resolve_earlier_in(cursor, "key", run_id) == ended
 
 
-def test_a_failure_is_told_by_its_task_since_or_by_its_run(database: Settings) -> None:
+def test_a_failure_is_covered_by_a_later_alert_of_its_task_or_by_its_run(database: Settings) -> None:
     dsn = database.dsn("ops")
     ((now,),) = query(database, "SELECT clock_timestamp()")
-    assert not has_told(dsn, "dag.task", "dag", "run-1", now)
+    assert not has_notified(dsn, "dag.task", "dag", "run-1", now)
     raise_alert(dsn, ALERT)
-    assert has_told(dsn, "dag.task", "dag", "run-9", now)
+    assert has_notified(dsn, "dag.task", "dag", "run-9", now)
     ((later,),) = query(database, "SELECT clock_timestamp()")
-    assert not has_told(dsn, "dag.task", "dag", "run-1", later)
+    assert not has_notified(dsn, "dag.task", "dag", "run-1", later)
     raise_alert(dsn, replace(ALERT, source="dag", key="failed: dag"))
-    assert has_told(dsn, "dag.task", "dag", "run-1", later)
-    assert not has_told(dsn, "dag.task", "dag", "run-2", later)
+    assert has_notified(dsn, "dag.task", "dag", "run-1", later)
+    assert not has_notified(dsn, "dag.task", "dag", "run-2", later)
 
 
-def test_a_task_that_fails_for_what_others_tell_of_has_spoken(database: Settings) -> None:
+def test_a_task_failure_that_another_alert_covers_counts_as_notified(database: Settings) -> None:
     dsn = database.dsn("ops")
     ((began,),) = query(database, "SELECT clock_timestamp()")
     for _ in range(2):
-        tell_elsewhere(dsn, "dag.task", "run-1")
-    assert has_told(dsn, "dag.task", "dag", "run-1", began)
-    assert not has_told(dsn, "dag.task", "dag", "run-2", began)
-    assert not has_told(dsn, "dag.other", "dag", "run-1", began)
+        leave_to_cause(dsn, "dag.task", "run-1")
+    assert has_notified(dsn, "dag.task", "dag", "run-1", began)
+    assert not has_notified(dsn, "dag.task", "dag", "run-2", began)
+    assert not has_notified(dsn, "dag.other", "dag", "run-1", began)
     assert states(database, "key") == []
-    query(database, "UPDATE shop.told_failures SET told_at = told_at - interval '25 h' RETURNING 1")
-    assert not has_told(dsn, "dag.task", "dag", "run-1", began)
-    tell_elsewhere(dsn, "dag.task", "run-2")
-    assert query(database, "SELECT run_id FROM shop.told_failures") == [("run-2",)]
+    query(database, "UPDATE shop.explained_failures SET recorded_at = recorded_at - interval '25 h' RETURNING 1")
+    assert not has_notified(dsn, "dag.task", "dag", "run-1", began)
+    leave_to_cause(dsn, "dag.task", "run-2")
+    assert query(database, "SELECT run_id FROM shop.explained_failures") == [("run-2",)]

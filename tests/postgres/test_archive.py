@@ -1,4 +1,4 @@
-"""Files go at their age, but none that holds what is stored nowhere else."""
+"""Tests of file retention: files are removed at their age, unless they hold data that is stored nowhere else."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from include.db import archive as pruning
 from include.db import transaction
 from include.db.archive import prune
 from include.settings import Settings
-from tests.support.judged import query
 from tests.support.stream import next_epoch
+from tests.support.validated import query
 
 HOUR = timedelta(hours=1).total_seconds()
 
 
 def aged(database: Settings, **ages: int) -> Settings:
-    """The same instance with other ages."""
+    """Return the same instance with other ages."""
     return database.model_copy(update=ages)
 
 
 def removed(settings: Settings, now: float) -> dict[str, tuple[int, int]]:
-    """What a run at ``now`` removes: files and bytes by directory."""
+    """Run the removal as of ``now``; return the removed files and bytes by directory."""
     pruned = prune(settings, settings.dsn("ops"), now=now)
     return {one.directory.name: (one.files, one.size_bytes) for one in pruned if one.files}
 
 
-def test_files_go_at_their_age(database: Settings) -> None:
+def test_files_are_removed_at_their_age(database: Settings) -> None:
     settings = aged(database, archive_hours=1, retention_days=2)
     kept_longer = (settings.manifest_dir, settings.quarantine_dir, settings.task_log_dir)
     for directory in (settings.archive_dir / "2026112009", *kept_longer):
@@ -51,10 +54,10 @@ def test_an_old_file_that_was_loaded_today_stays(database: Settings) -> None:
 
 
 def archive(settings: Settings, name: str, content: bytes, *, read_bytes: int) -> Path:
-    """An archived file, of which the ledger says that so many bytes were read."""
+    """Archive a file of which ``read_bytes`` bytes were read, according to the ledger."""
     with transaction(settings.dsn("owner")) as cursor:
         cursor.execute(
-            "INSERT INTO shop.files (name, state, size_bytes, arrived_at, settled_at) "
+            "INSERT INTO shop.files (name, state, size_bytes, arrived_at, finished_at) "
             "VALUES (%s, 'loaded', %s, now(), now()) RETURNING file_id",
             (name, read_bytes),
         )
@@ -66,7 +69,7 @@ def archive(settings: Settings, name: str, content: bytes, *, read_bytes: int) -
     return path
 
 
-def test_a_file_that_was_not_read_whole_is_kept_in_quarantine_and_reported(database: Settings) -> None:
+def test_a_partly_read_file_is_moved_to_quarantine_and_reported(database: Settings) -> None:
     settings = aged(database, archive_hours=1, retention_days=2)
     whole = archive(settings, "whole.csv", b"12345", read_bytes=5)
     grown = archive(settings, "grown.csv", b"1234567", read_bytes=5)
@@ -78,11 +81,11 @@ def test_a_file_that_was_not_read_whole_is_kept_in_quarantine_and_reported(datab
     ((title, detail),) = query(database, "SELECT title, detail FROM shop.alerts")
     assert title == "1 archived files were changed after pick-up and moved to quarantine"
     assert f"(grown.csv), now {rescued}: of 7 bytes, 5 were read" in detail
-    assert removed(settings, now) == {}, "and it is reported once"
+    assert removed(settings, now) == {}, "the file is reported only once"
     assert query(database, "SELECT count(*) FROM shop.alerts") == [(1,)]
 
 
-def test_directories_of_old_drivers_go_and_those_of_the_newest_runs_stay(database: Settings) -> None:
+def test_directories_of_old_drivers_are_removed_and_those_of_the_newest_runs_stay(database: Settings) -> None:
     settings = aged(database, retention_days=2)
     work = settings.root / "spark" / "work"
     for name in ("driver-20261101000000-0000", "driver-20261101000000-0001"):
@@ -96,3 +99,30 @@ def test_directories_of_old_drivers_go_and_those_of_the_newest_runs_stay(databas
     assert removed(settings, now + 47 * HOUR) == {}
     assert removed(settings, now + 49 * HOUR) == {"work": (1, 3)}
     assert [path.name for path in work.iterdir()] == [running.name]
+
+
+def test_long_output_of_a_driver_is_shortened_while_it_writes(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_LONGEST_OUTPUT_BYTES", 1000)
+    monkeypatch.setattr(pruning, "_KEPT_OUTPUT_BYTES", 100)
+    driver = database.root / "spark" / "work" / "driver-20261101000000-0002"
+    driver.mkdir(parents=True)
+    (driver / "stderr").write_bytes(b"short")
+    # The Spark worker appends in this way.
+    with (driver / "stdout").open("ab", buffering=0) as output:
+        output.write(b"x" * 1000 + b"y" * 100)
+        prune(database, database.dsn("ops"))
+        output.write(b"goes on")
+    assert (driver / "stdout").read_bytes() == b"goes on"
+    assert (driver / "stdout.before").read_bytes() == b"y" * 100
+    assert (driver / "stderr").read_bytes() == b"short"
+
+
+def test_logs_of_the_dag_processor_are_removed_at_their_age(database: Settings) -> None:
+    settings = aged(database, retention_days=2)
+    logs = settings.log_dir / "dags" / "2026-11-01"
+    logs.mkdir(parents=True)
+    (logs / "watch_stream.py.log").write_bytes(b"123")
+    assert removed(settings, time.time() + 47 * HOUR) == {}
+    assert removed(settings, time.time() + 49 * HOUR) == {"dags": (1, 3)}

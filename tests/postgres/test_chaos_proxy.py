@@ -1,4 +1,4 @@
-"""The proxy of the chaos harness, before a real server: clients notice it only when it strikes."""
+"""Tests of the chaos harness's proxy before a real server: clients notice it only when it injects a fault."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import psycopg2
 import pytest
 
 from include.settings import Settings
-from tests.chaos.proxy import Point, Proxy
+from tests.programs.chaos.proxy import Point, Proxy
 from tests.support.waiting import wait_until
 
 
 def ask(connection: Any, number: int) -> int:
-    """The number, from the server and back."""
+    """Send a number to the server and return its answer."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s", [number])
         (answer,) = cursor.fetchone()
@@ -38,7 +38,7 @@ def test_a_connection_outlives_the_proxy_unless_it_is_cut(cluster: Settings, dat
         assert ask(direct, 5) == 5
 
 
-def test_only_the_stream_is_struck(cluster: Settings, database: Settings) -> None:
+def test_only_connections_of_the_stream_are_affected(cluster: Settings, database: Settings) -> None:
     with Proxy(cluster) as proxy, closing(psycopg2.connect(database.dsn("owner"))) as other:
         assert ask(other, 1) == 1
         assert proxy.cut_all() == 0
@@ -47,7 +47,7 @@ def test_only_the_stream_is_struck(cluster: Settings, database: Settings) -> Non
         proxy.resume()
 
 
-def test_a_commit_whose_answer_is_lost_is_done(cluster: Settings, database: Settings) -> None:
+def test_a_commit_whose_answer_is_lost_is_stored(cluster: Settings, database: Settings) -> None:
     with Proxy(cluster) as proxy, closing(psycopg2.connect(database.dsn("ingest"))) as stream:
 
         def cut(link: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The statements of the cockpit on a long history: they read a bounded part of it, as a role that cannot write."""
+"""Tests of the cockpit's statements on a long history: they read a bounded part of it, and their role cannot write."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from include.settings import Settings
 from tests.support.long_history import make_history
 from tests.support.postgres import cloned_database
 
-MODULES = sorted(path.stem for path in (SQL_DIR / "queries").glob("cockpit_*.sql"))
+MODULES = [*sorted(path.stem for path in (SQL_DIR / "queries").glob("cockpit_*.sql")), "suite_runs"]
 READS = {
     f"{module}.{name}": sql
     for module in MODULES
-    if module != "cockpit_acts"
+    if module != "cockpit_actions"
     for name, sql in load_queries(module).items()
 }
 PARAMETERS = {
@@ -39,6 +39,7 @@ PARAMETERS = {
     "names": ["mart_daily_kpis", "mart_conversion_funnel"],
     "suite": "events",
     "quality_run_id": 3,
+    "quality_run_ids": [3, 4, 5],
     "objective": None,
     "is_open": False,
     "severity": None,
@@ -48,22 +49,29 @@ PARAMETERS = {
     "stall_seconds": 120,
     "start_seconds": 180,
     "gone_seconds": 60,
+    "file_id": 3,
+    "file_ids": [1, 2, 3],
+    "retraction_id": 3,
+    "alert_ids": [1, 2, 3],
+    "view_name": None,
+    "day": None,
+    "view": "shop.mart_daily_kpis",
 }
-# What grows with time: none of it may be read from one end to the other.
+# The tables that grow with time: no statement may scan one of them completely.
 LONG = {
     *("batches", "files", "rejects", "rollup_minute", "rollup_hour", "quality_runs", "quality_results", "refreshes"),
     *("objective_minutes", "objective_misses", "alerts", "alert_deliveries", "actions"),
 }
-# Three and a half days at a batch each 15 s.
+# Three and a half days with a batch every 15 s.
 BATCHES = 20_000
-# The rejects that an answer looks at, on the three steps of its plan: the most that any of them reads. The rollups of
-# an hour, or of the hours of a day (5 types, 5 categories, 3 currencies), are less.
+# The largest read: the rejects that an answer examines, in each of the three steps of its plan. The rollups of an
+# hour, or of the hours of a day (5 types, 5 categories, 3 currencies), are fewer.
 MOST_ROWS = 3 * 20_000
 
 
 @pytest.fixture(scope="module")
 def history(cluster: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A database with some days of history."""
+    """Yield a database with some days of history."""
     with cloned_database(cluster, Path(tmp_path_factory.mktemp("history")) / "home") as settings:
         make_history(settings, batches=BATCHES)
         yield settings
@@ -92,7 +100,7 @@ def test_a_statement_is_served_by_indexes(history: Settings, name: str) -> None:
     explained = _explain(history, READS[name])
     scanned = {node["Relation Name"] for node in _nodes(explained["Plan"]) if node["Node Type"] == "Seq Scan"}
     assert scanned & LONG == set()
-    # Nor by way of an index.
+    # A complete scan through an index is not allowed either.
     read = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in _nodes(explained["Plan"])

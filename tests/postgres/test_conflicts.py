@@ -1,4 +1,4 @@
-"""The first event of an id wins; a later one that says something else is on record."""
+"""Tests of conflicts: the first event of an id is stored, and a later one with other content is recorded."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from include.contract import COLUMN_NAMES
 from include.settings import Settings
-from include.stream.sink import BatchSink
-from tests.support.judged import batch, footer, query, typed_row
+from include.stream.storage.sink import BatchSink
+from tests.support.csv_files import csv_text, valid_row
+from tests.support.pipeline import pipeline
+from tests.support.validated import batch, footer, query, typed_row
 
 CONFLICTS = "SELECT file_id, batch_id, line, columns FROM shop.conflicts ORDER BY conflict_id"
 
 
 def again(row: dict[str, Any], file_id: int, line: int, **changes: Any) -> dict[str, Any]:
-    """The same event once more, with some fields changed."""
+    """Return the same event once more, with some fields changed."""
     return {**row, "file_id": file_id, "line": line, **changes}
 
 
@@ -54,7 +58,7 @@ def test_the_first_of_two_in_one_batch_wins(database: Settings, sink: BatchSink)
     assert query(database, "SELECT quantity FROM shop.events") == [(1,)]
 
 
-def test_the_duplicates_of_one_batch_are_not_those_of_the_next(database: Settings, sink: BatchSink) -> None:
+def test_duplicates_of_one_batch_do_not_leak_into_the_next(database: Settings, sink: BatchSink) -> None:
     first = typed_row(1, 2)
     sink.write(batch(first, again(first, 1, 3, quantity=7), footer(1, 2)), spark_batch_id=0)
     sink.write(batch(again(first, 2, 2), footer(2, 1)), spark_batch_id=1)
@@ -65,3 +69,35 @@ def test_an_event_with_other_unknown_columns_is_no_conflict(database: Settings, 
     first = typed_row(1, 2, extra='{"colour": "red"}')
     sink.write(batch(first, again(first, 1, 3, extra=None), footer(1, 2)), spark_batch_id=0)
     assert query(database, CONFLICTS) == []
+
+
+@pytest.mark.parametrize("are_two_files", [False, True], ids=["one-file", "two-files"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_first_of_two_events_under_one_id_wins_in_either_order(
+    database: Settings, first: int, are_two_files: bool
+) -> None:
+    cheap = valid_row(order_id="O1", unit_price="10.00", quantity="1")
+    rows = [cheap, {**cheap, "order_id": "O2", "unit_price": "500.00"}]
+    ordered = [rows[first], rows[1 - first]]
+    with pipeline(database) as stream:
+        if are_two_files:
+            stream.load(csv_text(ordered[:1]))
+            stream.load(csv_text(ordered[1:]))
+        else:
+            stream.load(csv_text(ordered))
+    assert query(database, "SELECT order_id FROM shop.events") == [(ordered[0]["order_id"],)]
+    assert query(database, "SELECT sum(amount) FROM shop.rollup_minute") == [(Decimal(str(ordered[0]["unit_price"])),)]
+    assert query(database, "SELECT columns, duplicate->>'order_id' FROM shop.conflicts") == [
+        (["order_id", "unit_price"], ordered[1]["order_id"])
+    ]
+
+
+def test_the_same_event_from_two_exporters_is_no_conflict(database: Settings) -> None:
+    """One exporter leaves an empty field unquoted, the other one quotes it."""
+    bare = csv_text([valid_row(event_type="view", order_id=None, quantity=None, payment_method=None, city=None)])
+    quoted = "".join(",".join(f'"{field}"' for field in line.split(",")) + "\n" for line in bare.splitlines())
+    with pipeline(database) as stream:
+        (first,) = stream.load(quoted)
+        (second,) = stream.load(bare)
+    assert (first.accepted, second.duplicate, second.conflicts) == (1, 1, 0)
+    assert query(database, "SELECT order_id, quantity, payment_method, city FROM shop.events") == [(None,) * 4]

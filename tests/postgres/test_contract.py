@@ -1,4 +1,4 @@
-"""The tables of the migrations hold what the contract says."""
+"""Tests that the tables of the migrations match the contract."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from include.db import transaction
 from include.settings import Settings
 
 LEDGER_COLUMNS = {"batch_id", "file_id", "ingested_at"}
-# What a file has beyond the contract; nobody knows whether it is personal, so analysts do not read it.
+# Columns of a file beyond the contract. They may be personal data, so analysts cannot read them.
 UNKNOWN_COLUMNS = "extra"
 
 TYPES = """

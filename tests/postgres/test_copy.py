@@ -1,4 +1,4 @@
-"""What is copied in PostgreSQL's binary format is what PostgreSQL then holds."""
+"""Tests that rows copied in PostgreSQL's binary format are stored exactly."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from include.db import transaction
 from include.settings import Settings
-from include.stream.copy import BinaryRows, copy_rows
-from include.stream.pgcopy import encode
+from include.stream.storage.binary_copy import encode
+from include.stream.storage.copy import BinaryRows, copy_rows
 
 SCHEMA = pa.schema(
     [
@@ -46,7 +46,7 @@ values = st.fixed_dictionaries(
 
 
 def stored(database: Settings, table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table after a way through a temporary one."""
+    """Copy a table into a temporary one and return the stored rows."""
     with transaction(database.dsn("owner")) as cursor:
         cursor.execute(f"CREATE TEMPORARY TABLE copied ({COLUMNS})")
         copy_rows(cursor, "copied", BinaryRows.of(table, json_columns=["extra"]), schema="pg_temp")
@@ -56,7 +56,7 @@ def stored(database: Settings, table: pa.Table) -> list[dict[str, Any]]:
     return [{**row, "id": UUID(row["id"]).bytes if row["id"] else None} for row in rows]
 
 
-# One database does for all examples: each makes and drops its own table.
+# All examples share one database: each creates and drops its own table.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(values, min_size=1, max_size=20), st.integers(0, 3))
 def test_every_value_arrives_exactly(database: Settings, rows: list[dict[str, Any]], first: int) -> None:

@@ -1,4 +1,4 @@
-"""Which events of a part are duplicates, by ranges of the index and one by one, against a set in Python."""
+"""Tests of the search for duplicates, by ranges of the index and one by one, against a set in Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from include.db import load_queries, transaction
 from include.settings import Settings
-from include.stream.duplicates import Duplicates
+from include.stream.storage.duplicates import Duplicates
 
 NOW_MS = int(datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC).timestamp() * 1000)
 _STORE = """
@@ -27,7 +27,7 @@ FROM unnest(%(ids)s::uuid[]) AS stored (id)
 
 
 def ids_at(chance: Random, first_ms: int, last_ms: int, count: int) -> list[bytes]:
-    """UUIDv7s whose times are spread evenly over a span."""
+    """Return UUIDv7s whose times are spread evenly over a span."""
     found = []
     for number in range(count):
         milliseconds = first_ms + (last_ms - first_ms) * number // count
@@ -61,26 +61,26 @@ def masks(finder: Duplicates, parts: list[list[bytes]]) -> list[list[bool]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_mixture_of_old_and_new_is_told_apart(database: Settings, seed: int) -> None:
+def test_duplicates_are_found_in_every_mixture_of_old_and_new(database: Settings, seed: int) -> None:
     chance = Random(seed)
     stored = [
         *ids_at(chance, NOW_MS - 10_000, NOW_MS + 10_000, 5000),
-        # So dense that a range of it holds far more than a part asks for.
+        # So dense that a range of it holds far more ids than one call looks up.
         *ids_at(chance, NOW_MS - 60_000, NOW_MS - 59_000, 4000),
         *ids_at(chance, NOW_MS - 100_000_000, NOW_MS, 300),
     ]
     parts = []
     for _ in range(4):
         part = [
-            # A file that comes again, in part, over the end of a day.
+            # A part of a repeated file, across midnight.
             *stored[chance.randrange(4000) :][:1000],
-            # An old file that is new.
+            # A new file with old events.
             *ids_at(chance, NOW_MS - 30_000, NOW_MS - 20_000, 700),
             *ids_at(chance, NOW_MS - 60_000, NOW_MS - 59_000, 250),
-            # Late events, one by one, stored and not.
+            # Single late events, stored and new.
             *chance.sample(stored, 50),
             *ids_at(chance, NOW_MS - 150_000_000, NOW_MS, 50),
-            # New traffic.
+            # New events of the present.
             *ids_at(chance, NOW_MS + 10_001, NOW_MS + 12_000, 500),
         ]
         part += chance.sample(part, 20)
@@ -91,23 +91,23 @@ def test_every_mixture_of_old_and_new_is_told_apart(database: Settings, seed: in
         assert masks(finder, parts) == expected(stored, parts)
 
 
-def test_the_first_events_of_all_are_new(database: Settings) -> None:
+def test_all_events_are_new_to_an_empty_table(database: Settings) -> None:
     parts = [ids_at(Random(1), NOW_MS, NOW_MS + 1000, 300), []]
     with duplicates(database, []) as finder:
         assert masks(finder, parts) == expected([], parts)
 
 
-def test_a_range_is_left_when_it_holds_too_many(database: Settings) -> None:
+def test_a_range_is_abandoned_when_it_holds_too_many_ids(database: Settings) -> None:
     chance = Random(2)
     stored = ids_at(chance, NOW_MS, NOW_MS + 1000, 3000)
-    # The ends of the range are the ends of what is stored.
+    # The range goes from the first to the last stored id.
     part = sorted([stored[0], stored[-1], *chance.sample(stored, 100), *ids_at(chance, NOW_MS, NOW_MS + 1000, 200)])
     with duplicates(database, stored) as finder:
         assert masks(finder, [part]) == expected(stored, [part])
 
 
 def test_the_newest_id_is_read_from_the_index(database: Settings) -> None:
-    """It is asked for by every batch: sorted from the table it would cost more with every event that is stored."""
+    """Every batch asks for the newest id, and sorting the table for it would cost more with every stored event."""
     stored = ids_at(Random(1), NOW_MS - 60_000, NOW_MS, 5_000)
     with duplicates(database, stored), transaction(database.dsn("owner")) as cursor:
         cursor.execute("ANALYZE shop.events")

@@ -1,4 +1,4 @@
-"""docs/observability.md follows one batch from the file to the view with a query that works."""
+"""Tests of the query in docs/observability.md that follows one batch from its file to a view."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_batch_is_followed_from_its_file_to_the_first_views_that_hold_it(datab
     assert row["seconds_from_file_to_view"] == batch_id
 
 
-def test_a_batch_of_a_part_finds_its_file(database: Settings) -> None:
+def test_a_batch_of_a_slice_finds_its_file(database: Settings) -> None:
     owner = database.dsn("owner")
     first, last = (load_batch(owner, [make_event()]) for _ in range(2))
     with transaction(owner) as cursor:
@@ -43,7 +43,7 @@ def test_a_batch_of_a_part_finds_its_file(database: Settings) -> None:
         )
         cursor.execute("UPDATE shop.files SET batch_id = NULL WHERE batch_id = %s", [first])
         cursor.execute(
-            "INSERT INTO shop.file_parts SELECT file_id, %s, 1, 1, 1, 0, 0 FROM shop.files WHERE batch_id = %s",
+            "INSERT INTO shop.file_slices SELECT file_id, %s, 1, 1, 1, 0, 0 FROM shop.files WHERE batch_id = %s",
             [first, last],
         )
         cursor.execute(QUERY.replace("4711", str(first)))

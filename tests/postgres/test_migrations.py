@@ -1,4 +1,4 @@
-"""Migrations against a real database, and what each role may do in the schema that they make."""
+"""Tests of migrations on a real database, and of the rights of each role in the migrated schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from include.db import connect, transaction
 from include.db.migrate import MIGRATIONS_DIR, migrate, read_migrations
 from include.errors import MigrationError
-from include.platform import postgres
+from include.platform.services import postgres
 from include.settings import ROLES, Role, Settings
 
 Write = Callable[..., Path]
@@ -21,7 +21,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes migrations into a directory of its own and returns it."""
+    """Return a function that writes migrations into a directory and returns the directory."""
     directory = tmp_path / "migrations"
     directory.mkdir()
 
@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def empty_dsn(cluster: Settings) -> Iterator[str]:
-    """The owner's connection string of an empty database."""
+    """Yield the owner's connection string of an empty database."""
     name = "empty_migrations"
     postgres.ensure_database(cluster, name, owner="shop_owner")
     yield cluster.dsn("owner", name)
@@ -48,7 +48,7 @@ def test_migrations_of_the_checkout_are_applied_once(empty_dsn: str) -> None:
     assert migrate(empty_dsn) == []
 
 
-def test_two_migrating_processes_do_not_meet(empty_dsn: str) -> None:
+def test_concurrent_processes_migrate_once(empty_dsn: str) -> None:
     applied: list[list[str]] = []
     threads = [Thread(target=lambda: applied.append(migrate(empty_dsn))) for _ in range(2)]
     for thread in threads:
@@ -58,7 +58,7 @@ def test_two_migrating_processes_do_not_meet(empty_dsn: str) -> None:
     assert sorted(map(len, applied)) == [0, len(read_migrations())]
 
 
-def test_only_what_is_new_is_applied(empty_dsn: str, write: Write) -> None:
+def test_only_new_migrations_are_applied(empty_dsn: str, write: Write) -> None:
     directory = write(m0001_one="CREATE TABLE one ()")
     assert migrate(empty_dsn, directory) == ["0001_one.sql"]
     write(m0002_two="CREATE TABLE two ()")
@@ -98,7 +98,7 @@ def test_gap_and_wrong_name_are_refused(write: Write) -> None:
 
 
 def refused(database: Settings, role: Role, statement: str) -> type[BaseException] | None:
-    """The error that a role gets for a statement; None when it is allowed."""
+    """Return the type of error that a role gets for a statement; None if the statement is allowed."""
     try:
         with transaction(database.dsn(role)) as cursor:
             cursor.execute(statement)
@@ -108,7 +108,7 @@ def refused(database: Settings, role: Role, statement: str) -> type[BaseExceptio
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_is_more_than_it_must_be(database: Settings, role: Role) -> None:
+def test_no_role_has_an_unneeded_attribute(database: Settings, role: Role) -> None:
     connection = postgres.connect_superuser(database_of_cluster(database))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -121,12 +121,12 @@ def test_no_role_is_more_than_it_must_be(database: Settings, role: Role) -> None
 
 
 def database_of_cluster(database: Settings) -> Settings:
-    """Settings whose socket directory is that of the server behind ``database``."""
+    """Return settings whose socket directory is that of the server behind ``database``."""
     assert database.database_host is not None
     return Settings(home=Path(database.database_host).parent)
 
 
-def test_analyst_sees_events_but_not_who_the_customer_is(database: Settings) -> None:
+def test_analysts_see_events_but_no_personal_columns(database: Settings) -> None:
     assert refused(database, "analyst", "SELECT event_id, event_time, unit_price, country FROM shop.events") is None
     denied = psycopg2.errors.InsufficientPrivilege
     assert refused(database, "analyst", "SELECT user_id FROM shop.events") is denied
@@ -140,7 +140,7 @@ def test_analyst_sees_events_but_not_who_the_customer_is(database: Settings) -> 
     "statement",
     [
         "DELETE FROM shop.events",
-        "INSERT INTO shop.stream_control (query, wish) VALUES ('events', 'stop')",
+        "INSERT INTO shop.stream_control (query, desired_state) VALUES ('events', 'stop')",
         "CREATE TABLE shop.mine ()",
         "CREATE TABLE public.mine ()",
         "CREATE TEMPORARY TABLE mine ()",
@@ -152,7 +152,7 @@ def test_readers_cannot_write_even_when_they_try(database: Settings, role: Role,
     assert refused(database, role, escaped) is psycopg2.errors.InsufficientPrivilege
 
 
-def test_quality_reads_everything_within_its_time(database: Settings) -> None:
+def test_quality_reads_everything_within_its_statement_timeout(database: Settings) -> None:
     with transaction(database.dsn("quality")) as cursor:
         cursor.execute("SELECT user_id FROM shop.events")
         cursor.execute("SHOW statement_timeout")
@@ -165,7 +165,7 @@ def test_quality_reads_everything_within_its_time(database: Settings) -> None:
         ("ingest", "DELETE FROM shop.events"),
         ("ingest", "UPDATE shop.events SET quantity = 1"),
         ("ingest", "DROP TABLE shop.rejects"),
-        ("ingest", "INSERT INTO shop.stream_control (query, wish) VALUES ('events', 'run')"),
+        ("ingest", "INSERT INTO shop.stream_control (query, desired_state) VALUES ('events', 'run')"),
         ("ops", "INSERT INTO shop.writer (query, epoch) VALUES ('events', 1)"),
         ("ops", "DELETE FROM shop.events"),
         ("ops", "SELECT shop.ensure_event_partitions('{}')"),

@@ -1,4 +1,4 @@
-"""Everybody is told once, reminded of what stays, told of its end, and spared what comes and goes."""
+"""Tests of notifications: sent once, repeated while critical, ended by a recovery, and limited when alerts flap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.alerts.outbox import (
     BROKEN_AFTER,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
-    TOLD,
+    NOTIFIED,
     Delivery,
     claim_deliveries,
     known_channels,
@@ -25,7 +25,7 @@ from include.alerts.outbox import (
     update_channels,
 )
 from include.settings import Settings
-from tests.support.judged import query
+from tests.support.validated import query
 
 MAIL, CHAT = "alert_mail", "alert_chat"
 ALERT = Alert("critical", "dag.task", "title", "detail", key="key")
@@ -33,7 +33,7 @@ ALERT = Alert("critical", "dag.task", "title", "detail", key="key")
 
 @pytest.fixture
 def ops(database: Settings) -> str:
-    """The connection string of the role ops, with one channel."""
+    """Return the connection string of the role ops, with one channel."""
     dsn = database.dsn("ops")
     update_channels(dsn, {MAIL: "warning"})
     return dsn
@@ -41,7 +41,7 @@ def ops(database: Settings) -> str:
 
 @pytest.fixture
 def later(database: Settings) -> Callable[[str], None]:
-    """Makes time pass: all that is recorded is older by an interval."""
+    """Return a function that makes time pass: it makes all records older by an interval."""
     columns = {
         "alerts": ("raised_at", "last_raised_at", "resolved_at"),
         "alert_deliveries": ("planned_at", "due_at", "sent_at"),
@@ -57,7 +57,7 @@ def later(database: Settings) -> Callable[[str], None]:
 
 
 def tell(dsn: str, *channels: str) -> list[str]:
-    """Plan and send all that is due, as a dispatcher does; what was told, in order."""
+    """Plan and send all due notifications, as a dispatcher does; return them in order."""
     told = []
     plan_deliveries(dsn, reminder_hours=4)
     while deliveries := claim_deliveries(dsn, channels or [MAIL]):
@@ -74,7 +74,7 @@ def take(dsn: str) -> Delivery:
     return delivery
 
 
-def test_an_alert_is_told_once_however_often_it_is_raised(ops: str) -> None:
+def test_an_alert_is_sent_once_however_often_it_is_raised(ops: str) -> None:
     for _ in range(3):
         raise_alert(ops, ALERT)
         plan_deliveries(ops, reminder_hours=4)
@@ -84,7 +84,7 @@ def test_an_alert_is_told_once_however_often_it_is_raised(ops: str) -> None:
     assert not plan_deliveries(ops, reminder_hours=4)
 
 
-def test_a_message_has_all_that_is_known_of_its_alert(ops: str) -> None:
+def test_a_message_has_all_details_of_its_alert(ops: str) -> None:
     alert = replace(ALERT, run_id="run-1", url="/log", owner="ann", runbook_url="/dags/dag")
     alert_id = raise_alert(ops, alert)
     raise_alert(ops, alert)
@@ -99,7 +99,7 @@ def test_a_message_has_all_that_is_known_of_its_alert(ops: str) -> None:
     )
 
 
-def test_each_channel_is_told_what_is_severe_enough_for_it(ops: str) -> None:
+def test_each_channel_receives_alerts_from_its_minimum_severity_on(ops: str) -> None:
     update_channels(ops, {CHAT: "critical", "alert_log": "info"})
     for severity in ("info", "warning", "critical"):
         raise_alert(ops, replace(ALERT, severity=severity, key=severity))  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_each_channel_is_told_what_is_severe_enough_for_it(ops: str) -> None:
     assert tell(ops, "alert_log") == ["raised info info", "raised warning warning", "raised critical critical"]
 
 
-def test_what_gets_worse_is_told_again(ops: str) -> None:
+def test_an_alert_is_sent_again_when_its_severity_rises(ops: str) -> None:
     raise_alert(ops, replace(ALERT, severity="warning"))
     assert tell(ops) == ["raised warning key"]
     raise_alert(ops, ALERT)
@@ -117,7 +117,7 @@ def test_what_gets_worse_is_told_again(ops: str) -> None:
     assert tell(ops) == []
 
 
-def test_the_end_is_told_to_whoever_was_told_of_the_beginning(ops: str) -> None:
+def test_a_recovery_is_sent_to_the_channels_that_received_the_alert(ops: str) -> None:
     raise_alert(ops, ALERT)
     assert tell(ops) == ["raised critical key"]
     update_channels(ops, {CHAT: "warning"})
@@ -127,20 +127,20 @@ def test_the_end_is_told_to_whoever_was_told_of_the_beginning(ops: str) -> None:
     assert tell(ops) == []
 
 
-def test_what_is_over_before_it_could_be_told_is_told_with_its_end(ops: str) -> None:
+def test_an_alert_that_ends_before_it_is_sent_is_sent_with_its_recovery(ops: str) -> None:
     raise_alert(ops, ALERT)
     resolve_alert(ops, "key")
     assert tell(ops) == ["raised critical key", "recovered critical key"]
 
 
-def test_an_event_is_told_once_and_has_no_end(ops: str, later: Callable[[str], None]) -> None:
+def test_an_event_is_sent_once_and_has_no_recovery(ops: str, later: Callable[[str], None]) -> None:
     note_event(ops, ALERT)
     assert tell(ops) == ["raised critical key"]
     later("5 h")
     assert tell(ops) == []
 
 
-def test_a_new_channel_hears_of_what_is_open_and_not_of_the_past(ops: str) -> None:
+def test_a_new_channel_receives_open_alerts_but_no_past_ones(ops: str) -> None:
     note_event(ops, replace(ALERT, key="event"))
     raise_alert(ops, replace(ALERT, key="over"))
     resolve_alert(ops, "over")
@@ -149,7 +149,7 @@ def test_a_new_channel_hears_of_what_is_open_and_not_of_the_past(ops: str) -> No
     assert tell(ops, CHAT) == ["raised critical open"]
 
 
-def test_what_is_critical_is_told_again_until_somebody_knows(
+def test_a_critical_alert_is_repeated_until_it_is_acknowledged(
     database: Settings, ops: str, later: Callable[[str], None]
 ) -> None:
     raise_alert(ops, ALERT)
@@ -170,7 +170,7 @@ def test_what_is_critical_is_told_again_until_somebody_knows(
     assert tell(ops) == ["recovered critical key"]
 
 
-def test_what_comes_and_goes_is_told_a_few_times_and_then_held_back(ops: str, later: Callable[[str], None]) -> None:
+def test_a_flapping_alert_is_sent_a_few_times_and_then_held_back(ops: str, later: Callable[[str], None]) -> None:
     told = []
     for _ in range(10):
         raise_alert(ops, ALERT)
@@ -178,15 +178,15 @@ def test_what_comes_and_goes_is_told_a_few_times_and_then_held_back(ops: str, la
         resolve_alert(ops, "key")
         told += tell(ops)
         later("1 min")
-    assert told == ["raised critical key", "recovered critical key"] * TOLD
-    # Of those that were held back the last is told, when there is room again.
+    assert told == ["raised critical key", "recovered critical key"] * NOTIFIED
+    # The last of the alerts that were held back is sent once the limit allows it again.
     later("25 min")
     assert tell(ops) == ["raised critical key", "recovered critical key"]
     assert tell(ops) == []
 
 
-def test_what_flaps_and_then_stays_is_told(ops: str, later: Callable[[str], None]) -> None:
-    for _ in range(TOLD + 2):
+def test_a_flapping_alert_that_stays_open_is_sent(ops: str, later: Callable[[str], None]) -> None:
+    for _ in range(NOTIFIED + 2):
         raise_alert(ops, ALERT)
         tell(ops)
         resolve_alert(ops, "key")
@@ -198,11 +198,11 @@ def test_what_flaps_and_then_stays_is_told(ops: str, later: Callable[[str], None
     later("31 min")
     plan_deliveries(ops, reminder_hours=4)
     (delivery,) = claim_deliveries(ops, [MAIL])
-    assert (delivery.key, delivery.resolved_at, delivery.earlier) == ("key", None, TOLD + 2)
+    assert (delivery.key, delivery.resolved_at, delivery.earlier) == ("key", None, NOTIFIED + 2)
 
 
-def test_what_flaps_and_gets_worse_is_told(ops: str) -> None:
-    for _ in range(TOLD + 2):
+def test_a_flapping_alert_is_sent_when_its_severity_rises(ops: str) -> None:
+    for _ in range(NOTIFIED + 2):
         raise_alert(ops, replace(ALERT, severity="warning"))
         tell(ops)
         resolve_alert(ops, "key")
@@ -211,7 +211,7 @@ def test_what_flaps_and_gets_worse_is_told(ops: str) -> None:
     assert tell(ops) == ["raised critical key"]
 
 
-def test_no_two_senders_have_the_same_message(ops: str) -> None:
+def test_no_two_senders_claim_the_same_message(ops: str) -> None:
     for number in range(30):
         raise_alert(ops, replace(ALERT, key=str(number)))
 
@@ -223,7 +223,7 @@ def test_no_two_senders_have_the_same_message(ops: str) -> None:
     assert sorted(told) == sorted(f"raised critical {number}" for number in range(30))
 
 
-def test_what_its_sender_does_not_finish_is_due_again(ops: str, later: Callable[[str], None]) -> None:
+def test_a_message_that_its_sender_does_not_finish_is_due_again(ops: str, later: Callable[[str], None]) -> None:
     raise_alert(ops, ALERT)
     first = take(ops)
     assert claim_deliveries(ops, [MAIL]) == []
@@ -233,12 +233,12 @@ def test_what_its_sender_does_not_finish_is_due_again(ops: str, later: Callable[
     (again,) = claim_deliveries(ops, [MAIL])
     assert again.delivery_id == first.delivery_id
     record_sent(ops, again)
-    # The one that was late has nothing more to say.
+    # The result of the late sender no longer counts.
     record_failed(ops, first, "late")
     assert claim_deliveries(ops, [MAIL]) == []
 
 
-def test_a_channel_that_fails_is_left_alone_for_longer_each_time(
+def test_a_failing_channel_is_paused_for_longer_each_time(
     database: Settings, ops: str, later: Callable[[str], None]
 ) -> None:
     raise_alert(ops, ALERT)
@@ -272,12 +272,12 @@ def test_a_message_is_given_up_after_its_last_attempt_and_keeps_the_reason(
     ]
     plan_deliveries(ops, reminder_hours=0)
     assert claim_deliveries(ops, [MAIL]) == []
-    # Still open and critical: the reminder tries again.
+    # The alert is still open and critical, so its reminder is a new attempt.
     plan_deliveries(ops, reminder_hours=4)
     assert [one.occasion for one in claim_deliveries(ops, [MAIL])] == ["reminder"]
 
 
-def test_a_message_that_is_refused_does_not_keep_others_back(ops: str, later: Callable[[str], None]) -> None:
+def test_a_refused_message_does_not_hold_up_others(ops: str, later: Callable[[str], None]) -> None:
     raise_alert(ops, replace(ALERT, key="refused"))
     raise_alert(ops, replace(ALERT, key="fine"))
     assert take(ops).key == "refused"
@@ -297,14 +297,14 @@ def test_a_broken_channel_is_an_alert_for_the_others(
         later("900 s")
     assert tell(ops, CHAT) == [f"raised critical channel: {MAIL}"]
     ((title, detail),) = query(database, "SELECT title, detail FROM shop.alerts WHERE source = 'alerts'")
-    assert title == "The channel alert_mail does not get messages through"
+    assert title == "The channel alert_mail cannot send messages"
     assert "3 attempts in a row failed, the last with: answered 500" in detail
-    # Through itself it tells nothing of it.
+    # The broken channel does not send the alert about itself.
     assert tell(ops) == ["raised critical key"]
     assert tell(ops, CHAT) == [f"recovered critical channel: {MAIL}"]
 
 
-def test_a_test_that_gets_through_ends_the_pause(ops: str) -> None:
+def test_a_successful_test_message_ends_the_pause(ops: str) -> None:
     raise_alert(ops, ALERT)
     record_failed(ops, take(ops), "answered 500")
     assert tell(ops) == []
@@ -312,7 +312,7 @@ def test_a_test_that_gets_through_ends_the_pause(ops: str) -> None:
     assert tell(ops) == ["raised critical key"]
 
 
-def test_a_channel_that_is_removed_takes_its_messages_along(database: Settings, ops: str) -> None:
+def test_the_messages_of_a_removed_channel_fail(database: Settings, ops: str) -> None:
     raise_alert(ops, ALERT)
     plan_deliveries(ops, reminder_hours=4)
     update_channels(ops, {CHAT: "info"}, gone=[MAIL])
@@ -324,7 +324,7 @@ def test_a_channel_that_is_removed_takes_its_messages_along(database: Settings, 
     assert query(database, "SELECT channel, min_severity FROM shop.alert_channels") == [(CHAT, "critical")]
 
 
-def test_messages_go_with_their_alert(database: Settings, ops: str) -> None:
+def test_messages_are_deleted_with_their_alert(database: Settings, ops: str) -> None:
     raise_alert(ops, ALERT)
     tell(ops)
     query(database, "DELETE FROM shop.alerts RETURNING 1")

@@ -1,4 +1,4 @@
-"""Data Docs: they need nothing but themselves, run nothing, and say first what needs a look."""
+"""Tests of the Data Docs: self-contained pages that run no code and list failures first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
 
 from include.db import transaction
 from include.quality.pages import expire_pages, write_index, write_pages
-from include.quality.results import SuiteOutcome
+from include.quality.results import SuiteOutcome, Verdict
 from include.quality.run import run_draft
 from include.quality.suites import read_drafts
 from include.settings import Settings
@@ -37,7 +37,7 @@ SUITES = {
 
 
 class Page(HTMLParser):
-    """What a page holds: its tags, where it points, and its text."""
+    """Collect the tags, the attributes, the links and the text of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -64,14 +64,14 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def docs(database: Settings, tmp_path: Path) -> Path:
-    """Pages of three suites: one whose checks fail over hostile data, one that holds, one that cannot be read."""
+    """Write the pages of three suites: one fails on hostile data, one passes, one cannot be read."""
     load_batch(database.dsn("owner"), [make_event(product_name=HOSTILE)])
     suites = tmp_path / "suites"
     suites.mkdir()
     for name, text in SUITES.items():
         (suites / f"{name}.yml").write_text(text, encoding="utf-8")
     directory = database.quality_docs_dir
-    write_pages(run(database, suites), directory, database.dsn("ops"))
+    write_pages(run(database, suites), directory, database.dsn("ops"), SUITES)
     return directory
 
 
@@ -90,7 +90,7 @@ def query(database: Settings, statement: str, *values: Any) -> list[tuple[Any, .
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def test_nothing_is_asked_of_anybody(docs: Path) -> None:
+def test_pages_load_nothing_and_run_no_code(docs: Path) -> None:
     found = pages(docs)
     assert len(found) == 1 + 3 + 3
     for page in found:
@@ -112,16 +112,16 @@ def test_every_link_is_relative_and_leads_to_a_page(docs: Path) -> None:
             assert docs.resolve() in target.parents
 
 
-def test_what_comes_from_the_data_is_text(docs: Path) -> None:
+def test_values_of_the_data_are_escaped(docs: Path) -> None:
     ((page),) = [page for page in pages(docs) if page.path.parent.name == "bad"]
     assert HOSTILE in page.text
     assert "<img" not in page.path.read_text(encoding="utf-8")
 
 
-def test_the_index_says_first_what_needs_a_look(docs: Path) -> None:
+def test_the_index_lists_failures_first(docs: Path) -> None:
     text = Page(docs / "index.html").text
     places = [text.index(what) for what in ("suite_runs", "sql", "expect_column_values_to_be_in_set")]
-    assert places == sorted(places), "what could not be checked, then what is critical, then what is a warning"
+    assert places == sorted(places), "first unusable suites, then critical failures, then warnings"
     assert "not YAML" in text
     assert [text.index(f"\n{name}\n") for name in ("torn", "bad", "good")] == sorted(
         text.index(f"\n{name}\n") for name in ("torn", "bad", "good")
@@ -129,12 +129,28 @@ def test_the_index_says_first_what_needs_a_look(docs: Path) -> None:
     assert 'role="img" aria-label="failed"' in (docs / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_a_suite_of_any_verdict_is_on_the_index(docs: Path, database: Settings, verdict: str) -> None:
+    query(database, "UPDATE shop.quality_runs SET verdict = %s WHERE suite = 'good'", verdict)
+    write_index(docs, database.dsn("ops"), SUITES)
+    assert verdict.replace("_", " ") in (docs / "suites" / "good.html").read_text(encoding="utf-8")
+    assert "\ngood\n" in Page(docs / "index.html").text
+
+
+def test_a_removed_suite_is_not_on_the_index(docs: Path, database: Settings) -> None:
+    write_index(docs, database.dsn("ops"), {"good", "torn"})
+    text = Page(docs / "index.html").text
+    assert "\nbad\n" not in text
+    assert "sql" not in text
+    assert "not YAML" in text
+
+
 def test_a_platform_without_results_has_an_index_too(database: Settings) -> None:
-    write_index(database.quality_docs_dir, database.dsn("ops"))
+    write_index(database.quality_docs_dir, database.dsn("ops"), SUITES)
     assert "No suite has run yet." in Page(database.quality_docs_dir / "index.html").text
 
 
-def test_pages_go_with_their_age(docs: Path, database: Settings) -> None:
+def test_pages_are_removed_at_their_age(docs: Path, database: Settings) -> None:
     ops = database.dsn("ops")
 
     def left() -> set[str]:
@@ -147,7 +163,7 @@ def test_pages_go_with_their_age(docs: Path, database: Settings) -> None:
     paths = dict(query(database, "SELECT suite, docs_path FROM shop.quality_runs"))
     assert paths["good"] is None
     assert (docs / paths["bad"]).is_file()
-    write_index(docs, ops)
+    write_index(docs, ops, SUITES)
     test_every_link_is_relative_and_leads_to_a_page(docs)
     old = time.time() - 8 * 86_400
     for path in docs.glob("runs/*/*.html"):

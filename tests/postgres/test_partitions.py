@@ -1,4 +1,4 @@
-"""Partitions are made ahead; what is past retention goes, is on record, and nothing that someone still needs."""
+"""Tests of partitions: created in advance, removed past retention with a record, and never while in use."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def name_of(days: float) -> str:
 
 
 def load_old(database: Settings, days: float, *, count: int = 1) -> None:
-    """Events of that many days ago, loaded then."""
+    """Store events of that many days ago, with an ingestion time of the same moment."""
     moment = days_ago(days)
     load_batch(database.dsn("owner"), [make_event(event_time=moment) for _ in range(count)], ingested_at=moment)
 
 
-def test_partitions_are_made_from_yesterday_on(database: Settings) -> None:
+def test_partitions_are_created_from_yesterday_on(database: Settings) -> None:
     assert keep_a_week(database).made == 4
     assert day_partitions(database) == [name_of(days) for days in (1, 0, -1, -2)]
     assert keep_a_week(database).made == 0
 
 
-def test_a_day_past_retention_goes_and_totals_still_add_up(database: Settings) -> None:
+def test_a_day_past_retention_is_removed_and_totals_still_add_up(database: Settings) -> None:
     load_old(database, 9, count=3)
     load_old(database, 5, count=2)
     report = keep_a_week(database)
@@ -73,14 +73,14 @@ def test_the_last_day_within_retention_stays(database: Settings) -> None:
     assert keep_a_week(database).retired == ()
 
 
-def test_a_backfill_stays_for_as_long_after_it_was_loaded(database: Settings) -> None:
+def test_a_backfill_is_kept_for_the_retention_from_its_loading_on(database: Settings) -> None:
     load_old(database, 9)
     load_batch(database.dsn("owner"), [make_event(event_time=days_ago(9))], ingested_at=days_ago(2))
     assert keep_a_week(database).retired == ()
     assert one(database, "SELECT count(*) FROM shop.events") == 2
 
 
-def test_events_from_before_the_first_day_go_by_when_they_were_loaded(database: Settings) -> None:
+def test_events_before_the_first_day_are_removed_by_their_ingestion_time(database: Settings) -> None:
     dsn = database.dsn("owner")
     load_batch(dsn, [make_event(event_time=at("2019-05-01 12:00"))], ingested_at=days_ago(8))
     load_batch(dsn, [make_event(event_time=at("2019-05-01 12:00"))], ingested_at=days_ago(1))
@@ -115,14 +115,16 @@ def test_a_partition_in_use_is_left_for_the_next_run(database: Settings) -> None
 
 @pytest.fixture
 def late_batch(database: Settings) -> Iterator[Any]:
-    """A batch under way that has put an event into a day past retention."""
+    """Yield an open batch that has put an event into a day past retention."""
     load_old(database, 9)
     connection = connect(database.dsn("owner"))
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO shop.events
-            SELECT (overlay(event_id::text PLACING 'f' FROM 36))::uuid, event_type, event_time, user_id,
+            SELECT overlay(
+                event_id::text PLACING CASE right(event_id::text, 1) WHEN 'f' THEN 'e' ELSE 'f' END FROM 36
+            )::uuid, event_type, event_time, user_id,
                 customer_segment, session_id, order_id, product_id, product_name, category, brand, unit_price,
                 quantity, currency, payment_method, channel, device, country, city, batch_id, file_id,
                 clock_timestamp()
@@ -149,19 +151,19 @@ def test_an_event_that_arrives_at_the_last_moment_is_not_lost(
     assert one(database, "SELECT count(*) FROM shop.events") == 2
 
 
-def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
+def test_old_records_are_removed_and_the_ledger_stays(database: Settings) -> None:
     owner = database.dsn("owner")
     reject = {"raw": "x", "reasons": ["row_ragged"]}
     with transaction(owner) as cursor:
-        # Making the views has left a record of each.
+        # The creation of the views has left a record of each.
         cursor.execute("TRUNCATE shop.refreshes")
     for days in (9, 1):
         load_batch(owner, [], rejects=[reject], ingested_at=days_ago(days))
         with transaction(owner) as cursor:
             moment = {"at": days_ago(days)}
             cursor.execute(
-                "INSERT INTO shop.quality_results (run_id, suite, table_name, check_name, severity, is_success,"
-                " duration_ms, checked_at) VALUES ('r', 's', 't', 'c', 'info', true, 1, %(at)s)",
+                "INSERT INTO shop.quality_results (run_id, suite, table_name, check_name, severity, status,"
+                " duration_ms, checked_at) VALUES ('r', 's', 't', 'c', 'info', 'passed', 1, %(at)s)",
                 moment,
             )
             cursor.execute(
@@ -184,7 +186,7 @@ def test_old_records_go_and_the_ledger_stays(database: Settings) -> None:
                 {**moment, "id": uuid7(days_ago(days))},
             )
     with transaction(owner) as cursor:
-        # However old, it is open: somebody still has to see to it.
+        # An open alert is kept at any age, since an operator still has to look after it.
         cursor.execute(
             "INSERT INTO shop.alerts (key, severity, source, title, detail, raised_at)"
             " VALUES ('open', 'info', 's', 't', 'd', %s) RETURNING alert_id",

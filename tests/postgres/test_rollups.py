@@ -1,4 +1,4 @@
-"""The rollup by the hour is the sum of that by the minute, whoever changes the minutes and however."""
+"""Tests that the rollup by the hour is the sum of the rollup by the minute after every change of the minutes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SELECT date_trunc('hour', minute, 'UTC'), event_type, category, currency, sum(ev
 FROM shop.rollup_minute
 GROUP BY 1, 2, 3, 4
 """
-# As the stream does.
+# Add to the minutes as the stream does.
 ROLL_UP = """
 INSERT INTO shop.rollup_minute AS stored
 SELECT %(minute)s::timestamptz, type, 'Books', 'EUR', 2, %(units)s, 9.99, 1
@@ -61,7 +61,7 @@ def test_hours_follow_the_minutes(database: Settings) -> None:
         assert rows(HOURS) == set()
 
 
-def test_who_writes_minutes_cannot_write_hours(database: Settings) -> None:
+def test_a_role_that_writes_minutes_cannot_write_hours(database: Settings) -> None:
     with transaction(database.dsn("ingest")) as cursor:
         cursor.execute(ROLL_UP, {"minute": START, "units": 1})
         cursor.execute("SELECT has_table_privilege('shop.rollup_hour', 'INSERT, UPDATE, DELETE')")

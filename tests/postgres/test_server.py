@@ -1,9 +1,10 @@
-"""The embedded server: who gets in, and what a second start finds."""
+"""Tests of the embedded server: access, configuration, a second start, and its status."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -13,14 +14,14 @@ import pytest
 
 from include.db import connect, transaction
 from include.errors import PlatformError
-from include.platform import postgres
-from include.platform.status import platform_status
+from include.platform.commands.status import platform_status
+from include.platform.services import postgres
 from include.settings import ROLES, Settings
 from tests.support.postgres import temporary_home
 
 
 def as_superuser(cluster: Settings, query: str) -> list[tuple[object, ...]]:
-    """The rows of a query asked by ``postgres``."""
+    """Return the rows of a query that ``postgres`` runs."""
     connection = postgres.connect_superuser(cluster)
     try:
         with connection.cursor() as cursor:
@@ -30,7 +31,7 @@ def as_superuser(cluster: Settings, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def test_no_method_trusts(cluster: Settings) -> None:
+def test_no_authentication_method_is_trust(cluster: Settings) -> None:
     rules = as_superuser(cluster, "SELECT type, user_name, auth_method FROM pg_hba_file_rules ORDER BY rule_number")
     assert rules == [
         ("local", ["postgres"], "peer"),
@@ -39,7 +40,7 @@ def test_no_method_trusts(cluster: Settings) -> None:
     ]
 
 
-def test_it_listens_on_its_socket_only(cluster: Settings) -> None:
+def test_the_server_listens_only_on_its_socket(cluster: Settings) -> None:
     assert as_superuser(cluster, "SHOW listen_addresses") == [("",)]
     assert stat.S_IMODE(cluster.socket_dir.stat().st_mode) == 0o700
 
@@ -61,7 +62,7 @@ def test_every_role_needs_its_own_password(cluster: Settings, tmp_path: Path) ->
             psycopg2.connect(stranger.dsn(role), password="wrong")
 
 
-def test_passwords_are_in_a_closed_file(cluster: Settings) -> None:
+def test_passwords_are_in_a_private_file(cluster: Settings) -> None:
     assert stat.S_IMODE(cluster.passfile.stat().st_mode) == 0o600
     assert stat.S_IMODE(cluster.secrets_dir.stat().st_mode) == 0o700
 
@@ -75,14 +76,14 @@ def test_both_databases_belong_to_their_owners(cluster: Settings) -> None:
     assert rows == [("airflow", "shop_airflow", "UTF8", "C.UTF-8"), ("shop", "shop_owner", "UTF8", "C.UTF-8")]
 
 
-def test_a_second_start_finds_all_and_repairs_what_is_missing(cluster: Settings) -> None:
+def test_a_second_start_repairs_a_role(cluster: Settings) -> None:
     as_superuser(cluster, "ALTER ROLE shop_analyst NOLOGIN PASSWORD NULL; SELECT 1")
     assert not postgres.initialize(cluster, is_durable=False)
     postgres.provision(cluster)
     connect(cluster.dsn("analyst")).close()
 
 
-def test_the_real_configuration_keeps_what_it_acknowledged() -> None:
+def test_the_real_configuration_is_durable() -> None:
     with temporary_home() as home:
         settings = Settings(home=home)
         assert postgres.initialize(settings)
@@ -97,6 +98,40 @@ def test_the_real_configuration_keeps_what_it_acknowledged() -> None:
     assert "synchronous_commit = on" in text
     assert "fsync" not in text
     assert "full_page_writes" not in text
+
+
+def test_the_size_of_the_wal_follows_the_free_disk_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    def size_with_free(gib: float) -> int:
+        monkeypatch.setattr(
+            postgres.shutil, "disk_usage", lambda path: disk._replace(free=int(gib * 2**30) - held(path))
+        )
+        postgres.initialize(settings, is_durable=False)
+        command = [postgres.BINARIES / "postgres", "-C", "max_wal_size", "-D", postgres.data_dir(settings)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def held(log: Path) -> int:
+        return sum(file.stat().st_size for file in log.iterdir() if file.is_file())
+
+    with temporary_home() as home:
+        settings = Settings(home=home)
+        disk = shutil.disk_usage(home)
+        assert postgres.initialize(settings, is_durable=False)
+        assert [size_with_free(gib) for gib in (1, 3, 16, 500)] == [512, 768, 4096, 8192]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="NOT RUN: only root's server runs as another user, who must be given access"
+)
+def test_directories_that_are_opened_for_the_user_of_the_server_are_named() -> None:
+    with temporary_home() as home:
+        settings = Settings(home=home / "closed" / "instance")
+        settings.root.mkdir(parents=True)
+        for path in (settings.root, settings.root.parent):
+            path.chmod(0o700)
+        assert set(postgres.let_server_through(settings)) >= {settings.root, settings.root.parent}
+        # Other users can pass through the directories but not list them.
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (settings.root, settings.root.parent)} == {0o701}
+        assert not {settings.root, settings.root.parent} & set(postgres.let_server_through(settings))
 
 
 def test_status_of_a_platform_that_is_down(tmp_path: Path) -> None:

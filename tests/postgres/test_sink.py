@@ -1,4 +1,4 @@
-"""The batch transaction on a real PostgreSQL, without Spark: what Spark would hand over is made by hand."""
+"""Tests of the batch transaction on a real PostgreSQL, with input made by hand in place of Spark's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import psycopg2.errors
 import pytest
 
 from include.contract import RULES
-from include.db import transaction
+from include.db import load_queries, transaction
 from include.errors import BalanceError, FencedError
 from include.settings import Settings
-from include.stream.sink import BatchSink
-from tests.support.csv_files import uuid7
-from tests.support.judged import batch, footer, query, typed_row
+from include.stream.storage.sink import BatchSink
+from tests.support.csv_files import csv_text, uuid7, valid_row
+from tests.support.pipeline import pipeline
 from tests.support.stream import next_epoch
+from tests.support.validated import batch, footer, query, typed_row
 
 
 def test_a_replayed_batch_changes_nothing(database: Settings, sink: BatchSink) -> None:
@@ -28,7 +29,7 @@ def test_a_replayed_batch_changes_nothing(database: Settings, sink: BatchSink) -
     assert query(database, "SELECT count(*) FROM shop.events") == [(1,)]
 
 
-def test_a_file_that_was_settled_is_left_out_of_a_batch_with_new_ones(database: Settings, sink: BatchSink) -> None:
+def test_a_loaded_file_is_skipped_in_a_batch_with_new_ones(database: Settings, sink: BatchSink) -> None:
     old, new = typed_row(1, 2), typed_row(2, 2)
     sink.write(batch(old, footer(1, 1)), spark_batch_id=0)
     result = sink.write(batch(old, footer(1, 1), new, footer(2, 1)), spark_batch_id=1)
@@ -50,7 +51,7 @@ def test_rows_that_do_not_add_up_are_not_stored(database: Settings, sink: BatchS
     assert query(database, "SELECT DISTINCT state FROM shop.files") == [("admitted",)]
 
 
-def test_no_row_of_a_faulty_file_is_taken(database: Settings, sink: BatchSink) -> None:
+def test_no_row_of_a_faulty_file_is_stored(database: Settings, sink: BatchSink) -> None:
     sink.write(batch(typed_row(1, 2), footer(1, 1, "gzip_damaged"), typed_row(2, 2), footer(2, 1)), spark_batch_id=0)
     assert query(database, "SELECT file_id, state, read, accepted FROM shop.files ORDER BY 1") == [
         (1, "quarantined", 0, 0),
@@ -71,7 +72,7 @@ def test_a_late_duplicate_is_found_among_older_and_newer_events(database: Settin
     assert query(database, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(4, 4)]
 
 
-def test_the_parts_of_a_batch_are_one_batch(database: Settings, sink: BatchSink) -> None:
+def test_several_task_results_are_stored_as_one_batch(database: Settings, sink: BatchSink) -> None:
     first, second = typed_row(1, 2), typed_row(2, 2)
     older = typed_row(2, 3, event_id=uuid7(datetime.now(UTC) - timedelta(hours=2)), broken=1 << len(RULES) - 1)
     again = {**first, "file_id": 2, "line": 4}
@@ -86,7 +87,7 @@ def test_the_parts_of_a_batch_are_one_batch(database: Settings, sink: BatchSink)
     assert query(database, "SELECT count(*) FROM shop.events") == [(3,)]
 
 
-def test_a_part_that_fails_takes_back_those_before_it(database: Settings, sink: BatchSink) -> None:
+def test_a_task_result_that_fails_rolls_back_those_before_it(database: Settings, sink: BatchSink) -> None:
     parts = [*batch(typed_row(1, 2), footer(1, 1)), *batch(typed_row(2, 2), footer(2, 2))]
     with pytest.raises(BalanceError, match="file 2: 2 rows were read"):
         sink.write(parts, spark_batch_id=0)
@@ -117,7 +118,32 @@ def test_rejects_name_line_and_reasons(database: Settings, sink: BatchSink) -> N
     assert raw == next(Path(sink.landing.archive).glob("*/1-1.csv")).read_text().splitlines()[1]
 
 
-def test_a_partition_that_retention_dropped_is_made_again(database: Settings, sink: BatchSink) -> None:
+def test_a_reject_whose_row_the_file_lost_has_no_raw_text(database: Settings, sink: BatchSink) -> None:
+    """An empty text would mean that the row was empty."""
+    broken = 1 << [rule.code for rule in RULES].index("country_invalid")
+    sink.write(batch(typed_row(1, 2, broken=broken), typed_row(1, 3, broken=broken), footer(1, 2)), spark_batch_id=0)
+    assert query(database, "SELECT line, raw IS NULL FROM shop.rejects ORDER BY line") == [(2, False), (3, True)]
+
+
+def test_a_reject_has_its_details_and_a_batch_its_warnings(database: Settings) -> None:
+    content = csv_text([valid_row(), valid_row(country="Germany", unit_price="19,90"), valid_row(city=None)])
+    with pipeline(database) as stream:
+        stream.load(content + "x,y\n" + csv_text([valid_row()]).splitlines()[1])
+    assert query(database, "SELECT line, detail FROM shop.rejects ORDER BY line") == [
+        (3, {"unit_price_invalid": "19,90", "country_invalid": "Germany"}),
+        (5, {"row_ragged": "2 fields, the header has 19"}),
+    ]
+    assert query(database, "SELECT accepted, warnings FROM shop.batches") == [(3, {"last_line_unfinished": 1})]
+    with transaction(database.dsn("owner")) as cursor:
+        cursor.execute(load_queries("platform")["reject_reasons"], {"file_id": 1})
+        assert cursor.fetchall() == [
+            ("country_invalid", 1, "Germany"),
+            ("row_ragged", 1, "2 fields, the header has 19"),
+            ("unit_price_invalid", 1, "19,90"),
+        ]
+
+
+def test_a_partition_that_retention_dropped_is_created_again(database: Settings, sink: BatchSink) -> None:
     old = datetime(2026, 2, 3, tzinfo=UTC)
     sink.write(batch(typed_row(1, 2, event_id=uuid7(old)), footer(1, 1)), spark_batch_id=0)
     with transaction(database.dsn("owner")) as cursor:

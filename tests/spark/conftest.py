@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from include.platform.java import java_home, prepare_java
+from include.platform.installation.java import java_home, prepare_java
 from include.settings import REPOSITORY, Settings
 from jobs.stream_events import build_session
 from tests.support.postgres import temporary_home
@@ -19,7 +19,7 @@ from tests.support.sockets import free_ports
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """The job's own session, on the Java of the platform, local[2]."""
+    """Yield a session built as the job builds it, with the platform's Java and ``local[2]``."""
     with temporary_home() as home, pytest.MonkeyPatch.context() as patch:
         settings = Settings(home=home, spark_driver_ui_port=free_ports(1)[0])
         prepare_java(settings)
@@ -30,7 +30,7 @@ def spark() -> Iterator[SparkSession]:
         patch.setenv("PYSPARK_SUBMIT_ARGS", "--master local[2] --driver-memory 1g pyspark-shell")
         session = build_session(settings)
         session.sparkContext.setLogLevel("ERROR")
-        # It reports each closed connection, also when pytest has closed the log.
+        # py4j logs every closed connection, even after pytest has closed the log.
         logging.getLogger("py4j").setLevel(logging.WARNING)
         yield session
         session.stop()

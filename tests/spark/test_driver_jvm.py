@@ -1,4 +1,4 @@
-"""The cache of Java classes that a driver starts from."""
+"""Tests of the cache of Java classes from which a driver starts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from include.errors import PlatformError
-from include.platform import driver_jvm
-from include.platform.environment import spark_environment
-from include.platform.java import prepare_java
-from include.platform.packages import package_directory
+from include.platform.installation.java import prepare_java
+from include.platform.installation.packages import package_directory
+from include.platform.instance.environment import spark_environment
+from include.platform.programs import driver_jvm
 from include.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one of this virtual environment, or one that is made here if the installer could not make it."""
+    """Return the cache of this virtual environment, or make one if the installer could not."""
     installed = driver_jvm.cache_path()
     if installed.exists():
         return installed
@@ -27,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def java_version(cache: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """A JVM that refuses to start without the cache, with the class path of Spark's launcher."""
+    """Run a JVM that refuses to start without the cache, with the class path of Spark's launcher."""
     settings = Settings(home=home)
     prepare_java(settings)
     options = " ".join((*driver_jvm.MODULE_OPTIONS, "-XX:AOTMode=on", f"-XX:AOTCache={cache}"))
@@ -40,13 +40,13 @@ def java_version(cache: Path, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_driver_can_start_from_it(cache: Path, tmp_path: Path) -> None:
+def test_a_driver_can_start_from_the_cache(cache: Path, tmp_path: Path) -> None:
     started = java_version(cache, tmp_path)
     assert started.returncode == 0, started.stderr
     assert java_version(tmp_path / "none.aot", tmp_path).returncode != 0
 
 
-def test_a_rehearsal_that_fails_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rehearsal_leaves_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "rehearsal.py").write_text("raise SystemExit(3)")
     monkeypatch.setattr(driver_jvm, "REPOSITORY", tmp_path)

@@ -1,7 +1,7 @@
-"""Every hostile input of ``tests/support/hostile.py``, delivered beside good files to one running stream.
+"""Deliver every hostile input of ``tests/support/hostile.py`` beside good files to one running stream.
 
-What became of each is also the table in docs/reliability.md. It is compared with the run, and written anew by
-``WRITE_DOCS=1 pytest tests/spark/test_hostile_inputs.py``.
+The outcomes are also the table in docs/reliability.md. A test compares the table with the run, and
+``WRITE_DOCS=1 pytest tests/spark/test_hostile_inputs.py`` rewrites it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from include.blocks import replace_block
 from include.contract import COLUMN_NAMES
 from include.db import transaction
 from include.settings import REPOSITORY, Settings
-from include.stream.landing import HIDDEN
+from include.stream.intake.landing import Landing
 from jobs.recovery import reason_of
 from tests.spark.test_stream import rows, stream
 from tests.support.hostile import (
@@ -32,7 +32,7 @@ from tests.support.hostile import (
     MAX_FILE_BYTES,
     PART_BYTES,
     Case,
-    Parcel,
+    HostileFile,
     Reject,
     Verdict,
     Wave,
@@ -57,7 +57,7 @@ FROM shop.events
 
 @dataclass
 class Found:
-    """What the database and the folders say of one delivered parcel."""
+    """The outcome of one delivered delivery: its database rows and its final path."""
 
     file: dict[str, Any]
     events: list[dict[str, Any]]
@@ -69,87 +69,87 @@ class Found:
 
 @dataclass
 class Run:
-    """The deliveries of one run of the stream, and what was found after it."""
+    """The deliveries of one run of the stream, and their outcomes."""
 
     settings: Settings
-    delivered: list[Parcel] = field(default_factory=list)
-    by_case: dict[str, list[Parcel]] = field(default_factory=lambda: defaultdict(list))
-    good: list[Parcel] = field(default_factory=list)
+    delivered: list[HostileFile] = field(default_factory=list)
+    by_case: dict[str, list[HostileFile]] = field(default_factory=lambda: defaultdict(list))
+    good: list[HostileFile] = field(default_factory=list)
     admitted_unfinished: list[str] = field(default_factory=list)
     found: dict[int, Found] = field(default_factory=dict)
 
-    def of(self, parcel: Parcel) -> Found:
-        """What was found of a parcel."""
-        return self.found[id(parcel)]
+    def of(self, delivery: HostileFile) -> Found:
+        """Return the outcome of a delivery."""
+        return self.found[id(delivery)]
 
 
 @pytest.fixture(scope="module")
 def run(spark: SparkSession, cluster: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """All cases, each followed by a good file, through one stream."""
+    """Load all cases, each followed by a good file, through one stream."""
     with cloned_database(cluster, tmp_path_factory.mktemp("hostile") / "home") as database:
         settings = database.model_copy(
-            # A part is half of a batch.
+            # A slice is half of a batch.
             update={"max_bytes_per_batch": 2 * PART_BYTES, "max_file_bytes": MAX_FILE_BYTES}
         )
         run = Run(settings)
         for case in CASES:
-            run.by_case[case.what] = case.parcels()
+            run.by_case[case.what] = case.deliveries()
         unfinished = deliver_wave(run, Wave.FIRST)
-        held_open = {parcel.name for parcel, _ in unfinished}
+        held_open = {delivery.name for delivery, _ in unfinished}
         with stream(spark, settings) as query:
-            settle(query, settings, except_for=held_open)
+            finish_waiting(query, settings, except_for=held_open)
             admitted = {name for (name,) in rows(settings, "SELECT name FROM shop.files")}
             run.admitted_unfinished = sorted(admitted & held_open)
             for _, finish in unfinished:
                 finish()
-            settle(query, settings)
+            finish_waiting(query, settings)
             deliver_wave(run, Wave.SECOND)
-            settle(query, settings)
+            finish_waiting(query, settings)
             with commits_held_up(settings) as wait_for_batch:
                 changed = deliver_wave(run, Wave.HELD_UP)
                 wait_for_batch()
                 for _, finish in changed:
                     finish()
-            settle(query, settings)
+            finish_waiting(query, settings)
         run.found = findings(run)
         yield run
 
 
-def deliver_wave(run: Run, wave: Wave) -> list[tuple[Parcel, Any]]:
-    """Deliver the parcels of a wave, a good file after each case; returns those that are still to be finished."""
+def deliver_wave(run: Run, wave: Wave) -> list[tuple[HostileFile, Any]]:
+    """Deliver the deliveries of a wave, with a good file after each case; return the unfinished deliveries."""
     landing = run.settings.landing_dir
     unfinished = []
-    for parcels in run.by_case.values():
-        chosen = [parcel for parcel in parcels if parcel.wave is wave]
+    for deliveries in run.by_case.values():
+        chosen = [delivery for delivery in deliveries if delivery.wave is wave]
         if not chosen:
             continue
         good = taken(*good_rows(), name=f"good-{wave.value}-{len(run.good)}.csv")
-        for parcel in (*chosen, good):
-            finish = parcel.placing(landing, parcel)
+        for delivery in (*chosen, good):
+            finish = delivery.placing(landing, delivery)
             if finish is not None:
-                unfinished.append((parcel, finish))
+                unfinished.append((delivery, finish))
         run.delivered += [*chosen, good]
         run.good.append(good)
     return unfinished
 
 
-def settle(query: StreamingQuery, settings: Settings, except_for: Iterable[str] = ()) -> None:
-    """Wait until nothing waits any more, in the landing folder or admitted."""
+def finish_waiting(query: StreamingQuery, settings: Settings, except_for: Iterable[str] = ()) -> None:
+    """Wait until no file waits, neither in the landing folder nor admitted."""
 
-    def is_settled() -> bool:
+    def is_stable() -> bool:
         if query.exception() is not None:
             pytest.fail(reason_of(str(query.exception())))
         waiting = {path.name for path in settings.landing_dir.iterdir()} - set(except_for)
         return not waiting and rows(settings, "SELECT count(*) FROM shop.files WHERE state = 'admitted'") == [(0,)]
 
-    wait_until(is_settled, seconds=300, what="the stream to settle what waits")
+    wait_until(is_stable, seconds=300, what="the stream to load or quarantine all files")
 
 
 @contextmanager
 def commits_held_up(settings: Settings) -> Iterator[Any]:
-    """Let files be admitted and read, but no batch be committed; yields a wait for the batch that has been read."""
+    """Let files be admitted and read, but block every commit; yield a function that waits for a blocked batch."""
     with transaction(settings.dsn("owner")) as cursor:
-        # Readers pass; the rollups wait, which follow all events of the batch.
+        # Readers pass. Writes to the rollups wait, and they come after all events of the batch.
         cursor.execute("LOCK TABLE shop.rollup_minute IN SHARE MODE")
         waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'shop.rollup_minute'::regclass AND NOT granted"
         yield lambda: wait_until(
@@ -158,7 +158,7 @@ def commits_held_up(settings: Settings) -> Iterator[Any]:
 
 
 def findings(run: Run) -> dict[int, Found]:
-    """What the database and the folders say of each parcel, by its identity."""
+    """Return the outcome of each delivery, by the ``id()`` of the delivery."""
     settings = run.settings
     files = defaultdict(list)
     for file in records(settings, "SELECT * FROM shop.files ORDER BY file_id"):
@@ -173,16 +173,16 @@ def findings(run: Run) -> dict[int, Found]:
         for path in folder.glob("*/*")
     }
     found = {}
-    for parcel in run.delivered:
-        # A name that was delivered twice has two files, in that order.
-        file = files[parcel.stored_name].pop(0)
+    for delivery in run.delivered:
+        # A name that was delivered twice has two files, in the order of delivery.
+        file = files[delivery.stored_name].pop(0)
         file_id = file["file_id"]
-        found[id(parcel)] = Found(
+        found[id(delivery)] = Found(
             file=file,
             events=events[file_id],
             rejects=[Reject(one["line"], tuple(one["reasons"]), one["raw"]) for one in rejects[file_id]],
             conflicts=[tuple(one["columns"]) for one in conflicts[file_id]],
-            alerts=[alert["title"] for alert in alerts if parcel.stored_name in alert["detail"]],
+            alerts=[alert["title"] for alert in alerts if delivery.stored_name in alert["detail"]],
             resting_place=resting.get(str(file_id)),
         )
     return found
@@ -203,67 +203,69 @@ def by_file(found: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
 
 
 def as_stored(row: dict[str, str | None]) -> dict[str, Any]:
-    """A delivered row as its event must be stored: nothing rounded, trimmed or replaced."""
+    """Return a delivered row as its event must be stored: nothing rounded, trimmed or replaced."""
     extra = {name: text for name, text in row.items() if name not in COLUMN_NAMES}
     return {
         **{name: row[name] for name in COLUMN_NAMES},
         "event_time": datetime.fromisoformat(str(row["event_time"])),
         "unit_price": Decimal(str(row["unit_price"])),
-        "quantity": int(str(row["quantity"])),
+        "quantity": None if row["quantity"] is None else int(row["quantity"]),
         "extra": extra or None,
     }
 
 
-def check(parcel: Parcel, found: Found) -> None:
-    """Fail unless a parcel became what it had to."""
+def check(delivery: HostileFile, found: Found) -> None:
+    """Fail unless a delivery has the expected outcome."""
     file = found.file
-    assert (file["state"], file["fault"]) == ("quarantined" if parcel.fault else "loaded", parcel.fault)
-    assert found.events == sorted(map(as_stored, parcel.stored), key=lambda row: row["event_id"])
+    assert (file["state"], file["fault"]) == ("quarantined" if delivery.fault else "loaded", delivery.fault)
+    assert found.events == sorted(map(as_stored, delivery.stored), key=lambda row: row["event_id"])
     expected = [
         Reject(one.line, one.reasons, actual.raw if one.raw is None else one.raw)
-        for one, actual in zip(parcel.rejects, found.rejects, strict=True)
+        for one, actual in zip(delivery.rejects, found.rejects, strict=True)
     ]
     assert found.rejects == expected
-    assert found.conflicts == list(parcel.conflicts)
+    assert found.conflicts == list(delivery.conflicts)
     assert (file["accepted"], file["duplicate"], file["rejected"]) == (
-        len(parcel.stored),
-        parcel.duplicates,
-        len(parcel.rejects),
+        len(delivery.stored),
+        delivery.duplicates,
+        len(delivery.rejects),
     )
-    assert file["read"] == len(parcel.stored) + parcel.duplicates + len(parcel.rejects)
-    extra = {name for row in parcel.stored for name in row if name not in COLUMN_NAMES}
+    assert file["read"] == len(delivery.stored) + delivery.duplicates + len(delivery.rejects)
+    extra = {name for row in delivery.stored for name in row if name not in COLUMN_NAMES}
     assert set(file["extra_columns"]) == extra
-    if not parcel.fault:
-        assert file["parts"] >= parcel.least_parts
+    if not delivery.fault:
+        assert file["slices"] >= delivery.least_parts
     assert found.resting_place is not None
     assert os.path.lexists(found.resting_place)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_input_has_the_outcome_that_it_must_have(run: Run, case: Case) -> None:
-    for parcel in run.by_case[case.what]:
-        check(parcel, run.of(parcel))
-        if parcel.alert is not None:
-            assert [title for title in run.of(parcel).alerts if parcel.alert in title]
+def test_each_input_has_the_expected_outcome(run: Run, case: Case) -> None:
+    for delivery in run.by_case[case.what]:
+        check(delivery, run.of(delivery))
+        if delivery.alert is not None:
+            assert [title for title in run.of(delivery).alerts if delivery.alert in title]
 
 
 def test_every_good_file_is_loaded(run: Run) -> None:
     assert len(run.good) >= len(CASES)
-    for parcel in run.good:
-        check(parcel, run.of(parcel))
+    for delivery in run.good:
+        check(delivery, run.of(delivery))
 
 
-def test_nothing_was_stored_but_what_was_delivered(run: Run) -> None:
+def test_only_delivered_rows_are_stored(run: Run) -> None:
     ((stored, distinct),) = rows(run.settings, "SELECT count(*), count(DISTINCT event_id) FROM shop.events")
-    assert stored == distinct == sum(len(parcel.stored) for parcel in run.delivered)
+    assert stored == distinct == sum(len(delivery.stored) for delivery in run.delivered)
     assert rows(run.settings, "SELECT count(*) FROM shop.files") == [(len(run.delivered),)]
     assert rows(run.settings, "SELECT sum(read), sum(accepted), sum(duplicate), sum(rejected) FROM shop.batches") == (
         rows(run.settings, "SELECT sum(read), sum(accepted), sum(duplicate), sum(rejected) FROM shop.files")
     )
 
 
-def test_the_duplicates_of_one_batch_met_in_one_batch(run: Run) -> None:
-    first, second = (run.of(parcel).file["batch_id"] for parcel in run.by_case["duplicate id in the files of a batch"])
+def test_the_duplicates_within_a_batch_were_loaded_in_one_batch(run: Run) -> None:
+    first, second = (
+        run.of(delivery).file["batch_id"] for delivery in run.by_case["duplicate id in the files of a batch"]
+    )
     assert first == second
 
 
@@ -272,42 +274,42 @@ def test_a_file_is_not_touched_while_it_is_being_written(run: Run) -> None:
     assert run.admitted_unfinished == []
 
 
-def test_every_fault_and_every_alarm_is_told_and_nothing_else(run: Run) -> None:
-    """Alerts of the same title are quiet for a while: one a fault is certain, whichever file it names."""
+def test_exactly_the_expected_alerts_are_raised(run: Run) -> None:
+    """Repeated titles are suppressed for a while, so each fault surely has one alert, which may name any file."""
     titles = [title for (title,) in rows(run.settings, "SELECT title FROM shop.alerts WHERE source = 'stream'")]
-    wanted = {parcel.fault or parcel.alert for parcel in run.delivered if parcel.fault or parcel.alert}
+    wanted = {delivery.fault or delivery.alert for delivery in run.delivered if delivery.fault or delivery.alert}
     assert {next((one for one in wanted if one and one in title), title) for title in titles} == wanted
 
 
 def test_the_folders_are_empty_and_the_quarantine_is_complete(run: Run) -> None:
     assert list(run.settings.landing_dir.iterdir()) == []
-    assert [path.name for path in run.settings.admitted_dir.iterdir() if not path.name.startswith(HIDDEN)] == []
-    quarantined = [parcel for parcel in run.delivered if parcel.fault]
+    assert Landing.of(run.settings).admitted_files() == []
+    quarantined = [delivery for delivery in run.delivered if delivery.fault]
     assert len(list(run.settings.quarantine_dir.glob("*/*"))) == len(quarantined)
-    for parcel in quarantined:
-        place = run.of(parcel).resting_place
+    for delivery in quarantined:
+        place = run.of(delivery).resting_place
         assert place is not None
         if place.is_file() and not place.is_symlink():
-            assert place.read_bytes() == parcel.content
+            assert place.read_bytes() == delivery.content
 
 
-def test_the_table_in_the_docs_is_what_was_found(run: Run) -> None:
+def test_the_table_in_the_docs_matches_the_outcomes(run: Run) -> None:
     text = PAGE.read_text(encoding="utf-8")
     made = replace_block(text, BEGIN, END, table(run))
     if os.environ.get("WRITE_DOCS"):
         PAGE.write_text(made, encoding="utf-8")
         return
-    assert text == made, "the table is stale: WRITE_DOCS=1 pytest tests/spark/test_hostile_inputs.py writes it anew"
+    assert text == made, "the table is stale: rewrite it with WRITE_DOCS=1 pytest tests/spark/test_hostile_inputs.py"
 
 
 # The table -----------------------------------------------------------------------------------------------------------
 
 
 def table(run: Run) -> str:
-    """One line a case: what it must become by the case, and what it became by the database."""
+    """Return the table, one line per case, with the expected outcome and the one found in the database."""
     lines = [
         f"| {cell(case.what)} | {cell(expected(case, run.by_case[case.what]))} "
-        f"| {cell(actual([run.of(parcel) for parcel in run.by_case[case.what]], run, case))} |"
+        f"| {cell(actual([run.of(delivery) for delivery in run.by_case[case.what]], run, case))} |"
         for case in CASES
     ]
     return "| input | must be | was |\n|---|---|---|\n" + "\n".join(lines) + "\n"
@@ -317,14 +319,14 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def expected(case: Case, parcels: list[Parcel]) -> str:
-    codes = {code for parcel in parcels for one in parcel.rejects for code in one.reasons}
-    codes |= {parcel.fault for parcel in parcels if parcel.fault}
+def expected(case: Case, deliveries: list[HostileFile]) -> str:
+    codes = {code for delivery in deliveries for one in delivery.rejects for code in one.reasons}
+    codes |= {delivery.fault for delivery in deliveries if delivery.fault}
     return case.verdict.value + (f": {listed(codes)}" if codes else "")
 
 
 def actual(found: list[Found], run: Run, case: Case) -> str:
-    """What became of the files of a case, in words."""
+    """Describe the outcome of the files of a case."""
     files = [one.file for one in found]
     states = Counter(file["state"] for file in files)
     parts = [state if count == len(files) == 1 else f"{count:,} files {state}" for state, count in states.items()]
@@ -338,14 +340,14 @@ def actual(found: list[Found], run: Run, case: Case) -> str:
             parts.append(f"{count:,} {'row' if count == 1 else 'rows'} {name}")
     if codes:
         parts.append(listed(codes))
-    if any(file["parts"] > 1 for file in files):
-        parts.append("in several parts")
+    if any(file["slices"] > 1 for file in files):
+        parts.append("in several slices")
     if any(event["extra"] for one in found for event in one.events):
         parts.append("the unknown columns in `events.extra`")
     conflicts = sum(len(one.conflicts) for one in found)
     if conflicts:
         parts.append(f"{conflicts} in `conflicts`")
-    if any(parcel.alert for parcel in run.by_case[case.what]):
+    if any(delivery.alert for delivery in run.by_case[case.what]):
         titles = sorted({title for one in found for title in one.alerts})
         parts.append("alert: " + "; ".join(titles) if titles else "no alert")
     return ", ".join(parts)

@@ -1,12 +1,12 @@
-"""How the source shares the files of a batch among tasks."""
+"""Tests of how the source distributes the files of a batch over tasks."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.stream.admission import PendingFile
-from include.stream.records import START
+from include.stream.intake.admission import PendingFile
+from include.stream.reading.records import START
 from jobs.landing_source import share_out
 
 file_lists = st.lists(st.integers(0, 10_000_000), max_size=40).map(
@@ -22,6 +22,6 @@ def test_files_keep_their_order_and_none_is_left_out(files: list[PendingFile], t
     assert all(groups)
 
 
-def test_bytes_are_shared_about_equally() -> None:
+def test_bytes_are_distributed_about_equally() -> None:
     files = [PendingFile(number, "", 1000, START) for number in range(10)]
     assert [len(group) for group in share_out(files, 2)] == [5, 5]

@@ -1,4 +1,4 @@
-"""The query of the job on real files, real Spark and real PostgreSQL."""
+"""Tests of the job's query on real files, with real Spark and real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from include.generator.options import GeneratorOptions
 from include.generator.run import generate
 from include.reconcile.run import reconcile
 from include.settings import Settings
-from include.stream.landing import Landing
-from include.stream.sink import BatchSink, backlog_is_empty
-from include.stream.status import stream_status
+from include.stream.intake.landing import Landing
+from include.stream.storage.sink import BatchSink, backlog_is_empty
+from include.stream.supervision.status import stream_status
 from jobs.query import build_query
 from jobs.recovery import reason_of
 from jobs.runner import fresh_checkpoint
@@ -32,25 +32,31 @@ from tests.support.waiting import wait_until
 
 @contextmanager
 def stream(spark: SparkSession, settings: Settings, query_name: str = "events") -> Iterator[StreamingQuery]:
-    """A running query with an epoch of its own."""
+    """Yield a running query with a new epoch."""
     landing = Landing.of(settings)
     landing.make()
     epoch = next_epoch(settings, query_name)
     sink = BatchSink(settings.dsn("ingest"), landing, query_name, epoch)
-    lock = threading.Lock()
+    lock, stopping = threading.Lock(), threading.Event()
     query = build_query(
-        spark, settings, sink=sink, checkpoint=fresh_checkpoint(settings.checkpoint_dir, epoch), batch_lock=lock
+        spark,
+        settings,
+        sink=sink,
+        checkpoint=fresh_checkpoint(settings.checkpoint_dir, epoch),
+        batch_lock=lock,
+        stopping=stopping,
     )
     try:
         yield query
     finally:
+        stopping.set()
         with lock:
             query.stop()
         sink.close()
 
 
 def load(spark: SparkSession, settings: Settings) -> None:
-    """Run the stream until nothing waits."""
+    """Run the stream until no file waits."""
     with stream(spark, settings) as query:
         drain(query, settings)
 
@@ -61,7 +67,7 @@ def drain(query: StreamingQuery, settings: Settings) -> None:
             pytest.fail(reason_of(str(query.exception())))
         return backlog_is_empty(settings.dsn("ingest"), Landing.of(settings))
 
-    wait_until(is_drained, seconds=120, what="the stream to load what waits")
+    wait_until(is_drained, seconds=120, what="the stream to load the waiting files")
 
 
 def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
@@ -74,6 +80,15 @@ def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
 def landing(database: Settings) -> Path:
     Landing.of(database).make()
     return database.landing_dir
+
+
+def test_a_query_that_starts_with_nothing_to_load_stays(spark: SparkSession, database: Settings, landing: Path) -> None:
+    with stream(spark, database) as query:
+        # Spark makes a first batch of a fresh query even if its source is empty.
+        wait_until(lambda: query.lastProgress or query.exception(), seconds=60, what="the first progress")
+        deliver(landing, csv_text([valid_row()]))
+        drain(query, database)
+    assert rows(database, "SELECT count(*) FROM shop.events") == [(1,)]
 
 
 def test_every_row_ends_in_exactly_one_place(spark: SparkSession, database: Settings, landing: Path) -> None:
@@ -131,7 +146,7 @@ def test_duplicates_are_counted_wherever_they_come_from(spark: SparkSession, dat
     ]
 
 
-def test_bad_files_are_quarantined_whole_and_the_rest_goes_on(
+def test_bad_files_are_quarantined_whole_and_the_others_are_loaded(
     spark: SparkSession, database: Settings, landing: Path
 ) -> None:
     good, rest = csv_text([valid_row()]).split("\n", 1)
@@ -173,8 +188,8 @@ def test_a_newer_driver_fences_the_older(spark: SparkSession, database: Settings
     assert rows(database, "SELECT count(*) FROM shop.events") == [(2,)]
 
 
-def test_a_driver_goes_on_where_a_dead_one_stopped(spark: SparkSession, database: Settings, landing: Path) -> None:
-    """Admitted but not loaded, not even moved: what a driver leaves that dies right after admission commits."""
+def test_a_driver_continues_where_a_dead_one_stopped(spark: SparkSession, database: Settings, landing: Path) -> None:
+    """A driver that dies right after it commits an admission leaves a file that is neither loaded nor moved."""
     name = deliver(landing, csv_text([valid_row()]))
     with transaction(database.dsn("ingest")) as cursor:
         cursor.execute("INSERT INTO shop.files (name, size_bytes, arrived_at) VALUES (%s, 1, now())", [name])
@@ -208,7 +223,7 @@ def test_events_of_any_day_find_a_partition(spark: SparkSession, database: Setti
     assert rows(database, "SELECT warnings FROM shop.batches") == [({"event_late": 3},)]
 
 
-def test_what_was_generated_is_what_postgres_holds(spark: SparkSession, database: Settings, landing: Path) -> None:
+def test_postgres_holds_exactly_the_generated_rows(spark: SparkSession, database: Settings, landing: Path) -> None:
     options = GeneratorOptions(
         seed=5,
         start=datetime.now(UTC) - timedelta(minutes=2),

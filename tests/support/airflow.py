@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 import pytest
 
-from include.platform.connections import airflow_connections
-from include.platform.environment import airflow_environment
+from include.platform.instance.environment import airflow_environment
+from include.platform.services.connections import airflow_connections
 from include.settings import REPOSITORY, Settings
 
 _AIRFLOW = str(Path(sys.executable).with_name("airflow"))
@@ -88,15 +88,16 @@ class DagTest:
 
     def succeed(self, *, seconds: float) -> str:
         """Wait for the run to succeed; returns its log."""
-        assert self._end(seconds) == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
+        assert self.end(seconds=seconds) == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
         return self.log
 
     def fail(self, *, seconds: float) -> str:
         """Wait for the run to fail; returns its log."""
-        assert self._end(seconds) != 0, f"{self.dag_id} succeeded:\n{self.log[-8000:]}"
+        assert self.end(seconds=seconds) != 0, f"{self.dag_id} succeeded:\n{self.log[-8000:]}"
         return self.log
 
-    def _end(self, seconds: float) -> int:
+    def end(self, *, seconds: float) -> int:
+        """Wait for the end of the run; returns 0 when it has succeeded."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

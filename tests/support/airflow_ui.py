@@ -9,12 +9,12 @@ from playwright.sync_api import Page
 from tests.support.waiting import wait_until
 
 # Airflow lets five logins in forty seconds through, whoever they are of.
-_PATIENCE_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 def log_in(page: Page, url: str, name: str, password: str) -> None:
     """Log in by the form, which leads to the home page; waits while Airflow refuses logins as too many."""
-    wait_until(lambda: _is_let_in(page, url, name, password), seconds=_PATIENCE_SECONDS, what=f"{name} to be logged in")
+    wait_until(lambda: _is_let_in(page, url, name, password), seconds=_TIMEOUT_SECONDS, what=f"{name} to be logged in")
     page.wait_for_url(f"{url}/")
 
 

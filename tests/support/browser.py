@@ -16,7 +16,14 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
-_ARGUMENTS = ("--disable-background-networking", "--disable-gpu", "--no-first-run")
+_ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
 _REMEDY = (
     "No Chromium was found, and Playwright cannot download one. Install Chromium or Google Chrome with your package "
     "manager (on Debian: apt-get install chromium), so that one of these is on PATH: " + ", ".join(_NAMES)

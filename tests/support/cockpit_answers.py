@@ -46,7 +46,7 @@ def overview(now: datetime) -> models.Overview:
         models.Minute(
             minute=begin + index * _MINUTE,
             events=int(_wave(index, 4800, 7400)),
-            orders=int(_wave(index, 120, 260)),
+            order_lines=int(_wave(index, 120, 260)),
             purchases=int(_wave(index + 2, 90, 200)),
             revenue={
                 code: Decimal(f"{_wave(index + 3 * place, 3000, 9000) / (place + 1):.2f}")
@@ -63,6 +63,7 @@ def overview(now: datetime) -> models.Overview:
         "Ceramic Planter",
     )
     return models.Overview(
+        stream=condition("running"),
         attention=models.Attention(
             open_alerts={"critical": 1, "warning": 2, "info": 0},
             unacknowledged_alerts=2,
@@ -77,6 +78,7 @@ def overview(now: datetime) -> models.Overview:
             lag_seconds=0.214,
             newest_event_at=now - 1.4 * _SECOND,
             backlog_files=0,
+            backlog_unknown_since=None,
             trust=live,
         ),
         revenue=models.Revenue(
@@ -100,7 +102,7 @@ def overview(now: datetime) -> models.Overview:
             views=6_200_100,
             wishlist_adds=400_300,
             cart_adds=1_200_400,
-            orders=142_888,
+            order_lines=142_888,
             purchases=118_321,
             trust=live,
         ),
@@ -148,16 +150,53 @@ def overview(now: datetime) -> models.Overview:
             ],
             trust=live,
         ),
+        daily=daily(now),
     )
+
+
+def daily(now: datetime) -> models.Daily:
+    """Seven days in each currency, of which today is not over and two were restated."""
+    restated = models.Restated(
+        restated_at=now - 3 * _MINUTE,
+        times=4,
+        cause="late events",
+        old={"revenue": "3918227.10", "paid_orders": "40190"},
+        new={"revenue": "3921004.60", "paid_orders": "40222"},
+    )
+    appeared = restated.model_copy(update={"times": 1, "cause": "retraction", "old": None})
+    return models.Daily(
+        items=[
+            models.DayFigures(
+                day=now.date() - timedelta(days=ago),
+                currency=code,
+                revenue=Decimal(f"{_wave(ago, 3_100_000, 4_200_000) / (place + 1):.2f}"),
+                paid_orders=None if ago == 6 else int(_wave(ago, 36_000, 44_000)),
+                average_order_value=None if ago == 6 else Decimal("97.42"),
+                buyers=None if ago == 6 else int(_wave(ago, 30_000, 36_000)),
+                conversion_rate=None if ago == 6 else 0.031,
+                is_closed=ago > 0,
+                restated={1: restated, 3: appeared}.get(ago) if code == "EUR" else None,
+            )
+            for ago in range(7)
+            for place, code in enumerate(CURRENCIES)
+        ],
+        trust=_trust(now, "mart_daily_kpis", seconds=140),
+    )
+
+
+def condition(state: models.StreamState, **more: Any) -> models.StreamCondition:
+    """Whether the stream runs."""
+    return models.StreamCondition(**{"state": state, "since": None, "requested_by": None, "reason": None, **more})
 
 
 def empty_overview(now: datetime) -> models.Overview:
     """The first page before the first event."""
     none = models.Trust(table_name="rollup_minute", fresh_at=None, reject_share=None, verdict=None, checked_at=None)
     begin = now.replace(second=0, microsecond=0) - 59 * _MINUTE
-    zero = {"events": 0, "views": 0, "wishlist_adds": 0, "cart_adds": 0, "orders": 0, "purchases": 0}
+    zero = {"events": 0, "views": 0, "wishlist_adds": 0, "cart_adds": 0, "order_lines": 0, "purchases": 0}
     sessions = dict.fromkeys(("sessions", "view_sessions", "cart_sessions", "order_sessions", "purchase_sessions"), 0)
     return models.Overview(
+        stream=condition("running"),
         attention=models.Attention(
             open_alerts={"critical": 0, "warning": 0, "info": 0},
             unacknowledged_alerts=0,
@@ -172,12 +211,13 @@ def empty_overview(now: datetime) -> models.Overview:
             lag_seconds=None,
             newest_event_at=None,
             backlog_files=0,
+            backlog_unknown_since=None,
             trust=none,
         ),
         revenue=models.Revenue(day=now.date(), currencies=[], trust=none),
         series=models.Series(
             minutes=[
-                models.Minute(minute=begin + index * _MINUTE, events=0, orders=0, purchases=0, revenue={})
+                models.Minute(minute=begin + index * _MINUTE, events=0, order_lines=0, purchases=0, revenue={})
                 for index in range(60)
             ],
             trust=none,
@@ -186,10 +226,11 @@ def empty_overview(now: datetime) -> models.Overview:
         conversion=models.Conversion(day=None, **sessions, conversion_rate=None, trust=none),
         top_products=models.TopProducts(items=[], trust=none),
         top_categories=models.TopCategories(day=now.date(), items=[], trust=none),
+        daily=models.Daily(items=[], trust=none),
     )
 
 
-def stream(now: datetime, *, wish: str = "run", state: str = "running") -> models.Stream:
+def stream(now: datetime, *, desired_state: str = "run", state: str = "running") -> models.Stream:
     """The stream after one restart."""
     run = models.Run(
         epoch=12,
@@ -215,14 +256,15 @@ def stream(now: datetime, *, wish: str = "run", state: str = "running") -> model
     )
     return models.Stream(
         state=state,
-        wish=wish,
-        wished_at=None if wish == "run" else now - 2 * _MINUTE,
-        wished_by=None if wish == "run" else "olga",
+        desired_state=desired_state,
+        requested_at=None if desired_state == "run" else now - 2 * _MINUTE,
+        requested_by=None if desired_state == "run" else "olga",
         intake_paused_because=None,
         epoch=12,
         run=run,
         backlog_files=2,
         backlog_bytes=412_331,
+        backlog_unknown_since=None,
         oldest_waiting_since=now - 0.4 * _SECOND,
         lag_seconds=0.214,
         last_batch_id=48_210,
@@ -264,11 +306,25 @@ def batches(now: datetime, number: int = 120) -> models.Page[models.Batch]:
     return models.Page[models.Batch](items=items, next=str(48_210 - number))
 
 
+def _retracted(now: datetime) -> models.Retracted:
+    return models.Retracted(
+        retraction_id=2,
+        done_at=now - 2 * _MINUTE,
+        done_by="olga",
+        reason=MARKUP,
+        read=104,
+        accepted=100,
+        duplicate=3,
+        rejected=1,
+    )
+
+
 def files(now: datetime, number: int = 60) -> models.Page[models.File]:
-    """Files of which one waits, one is in quarantine, and one was large."""
+    """Files of which one waits, one is in quarantine, one was taken back, and one was large."""
     items = []
     for index in range(number):
-        state = "admitted" if index == 0 else "quarantined" if index == 4 else "loaded"
+        states: dict[int, models.FileState] = {0: "admitted", 4: "quarantined", 5: "retracted"}
+        state = states.get(index, "loaded")
         rows = {"read": 104, "accepted": 100, "duplicate": 3, "rejected": 1}
         if index == 2:
             rows = {name: count * 20_000 for name, count in rows.items()}
@@ -280,9 +336,9 @@ def files(now: datetime, number: int = 60) -> models.Page[models.File]:
                 size_bytes=17_233 * (20_000 if index == 2 else 1),
                 arrived_at=now - (index + 1) * _SECOND,
                 admitted_at=now - (index + 0.95) * _SECOND,
-                settled_at=None if state == "admitted" else now - (index + 0.5 - index % 5) * _SECOND,
+                finished_at=None if state == "admitted" else now - (index + 0.5 - index % 5) * _SECOND,
                 batch_id=48_210 - index if state == "loaded" else None,
-                parts=6 if index == 2 else 1,
+                slices=6 if index == 2 else 1,
                 attempts=1,
                 failures=0,
                 **(rows if state == "loaded" else dict.fromkeys(rows, 0)),
@@ -290,9 +346,131 @@ def files(now: datetime, number: int = 60) -> models.Page[models.File]:
                 fault_detail="The header lacks the column currency." if state == "quarantined" else None,
                 last_error=None,
                 extra_columns=["loyalty_points"] if index == 3 else [],
+                retracted=None if state != "retracted" else _retracted(now),
             )
         )
     return models.Page[models.File](items=items, next=str(9_000 - number))
+
+
+def backlog(now: datetime) -> list[models.BacklogMinute]:
+    """Two hours in which few files waited."""
+    begin = now.replace(second=0, microsecond=0) - 119 * _MINUTE
+    return [
+        models.BacklogMinute(minute=begin + index * _MINUTE, files=None if index == 30 else int(_wave(index, 0, 9)))
+        for index in range(120)
+    ]
+
+
+def file_rejects(*, raw: bool = True) -> list[models.FileReject]:
+    """Why rows of a file were rejected."""
+    return [
+        models.FileReject(
+            reason="unit_price_invalid",
+            rows=11,
+            meaning="unit_price is not a plain number",
+            first_line=3,
+            first_raw=f"purchase,{MARKUP},19;90" if raw else None,
+        )
+    ]
+
+
+def restatements(now: datetime) -> models.Page[models.Restatement]:
+    """A day that was restated, and a row that is new."""
+    common = {"view_name": "mart_daily_kpis", "day": now.date(), "cause": "late events", "detail": {}}
+    return models.Page[models.Restatement](
+        items=[
+            models.Restatement(
+                restatement_id=2,
+                restated_at=now - 3 * _MINUTE,
+                key={"day": now.date().isoformat(), "currency": "EUR"},
+                old={"revenue": "100.00", "average_order_value": None},
+                new={"revenue": "150.00", "average_order_value": "150.00"},
+                **common,
+            ),
+            models.Restatement(
+                restatement_id=1,
+                restated_at=now - 9 * _MINUTE,
+                key={"day": now.date().isoformat(), "currency": "GBP"},
+                old=None,
+                new={"revenue": "7.00"},
+                **common,
+            ),
+        ],
+        next=None,
+    )
+
+
+RUN_ID = "file_8999__2026-11-24T23:12:05.000000"
+
+
+def request(now: datetime, phase: models.RequestPhase = "waiting", **more: Any) -> models.RetractionRequestDetail:
+    """A request to take a delivery back, with its dry run."""
+    changes = [
+        models.FigureChange(
+            view_name="mart_daily_kpis",
+            key={"day": now.date().isoformat(), "currency": "EUR"},
+            before={"revenue": "4182335.10", "events": "61000"},
+            after={"revenue": "2091167.55", "events": "60900"},
+        ),
+        models.FigureChange(
+            view_name="mart_product_performance",
+            key={"product_id": MARKUP, "currency": "EUR"},
+            before={"revenue": "12.00"},
+            after=None,
+        ),
+    ]
+    fields: dict[str, Any] = {
+        "dag_run_id": RUN_ID,
+        "requested_at": now - 4 * _SECOND,
+        "requested_by": "olga",
+        "reason": "prices are doubled",
+        "selection": {"file_id": 8_999},
+        "file_name": "events-20261124T2312-4321-008999.csv",
+        "phase": phase,
+        "answered_by": None,
+        "fault": None,
+        "retraction_id": None,
+        "approval_url": "/dags/retract_delivery/runs/file_8999/required_actions",
+        "dry_run": models.DryRun(
+            brought=[f"file 8999 ({MARKUP}): 104 rows read = 100 accepted + 3 duplicate + 1 rejected"],
+            changes=changes,
+            rows={"mart_daily_kpis": 1, "mart_product_performance": 41},
+        ),
+        "retraction": None,
+    }
+    return models.RetractionRequestDetail(**{**fields, **more})
+
+
+def failed_request(now: datetime) -> models.RetractionRequestDetail:
+    """A request that was refused."""
+    return request(now, "failed", dag_run_id="file_7", file_name=None, fault=f"past retention {MARKUP}", dry_run=None)
+
+
+def _listed(one: models.RetractionRequestDetail) -> models.RetractionRequest:
+    return models.RetractionRequest(**one.model_dump(exclude={"dry_run", "retraction"}))
+
+
+def retractions(now: datetime) -> models.Page[models.Retraction]:
+    """Two retractions, one of several files."""
+    return models.Page[models.Retraction](
+        items=[
+            models.Retraction(
+                retraction_id=2 - index,
+                done_at=now - (2 + 70 * index) * _MINUTE,
+                done_by="olga",
+                reason=f"sent twice {MARKUP}",
+                selection={"name": "prices-*.csv"} if index else {"file_id": 8_995},
+                names=["prices-1.csv", "prices-2.csv"] if index else ["events-20261124T2312-4321-008995.csv"],
+                files=12 if index else 1,
+                events=1_200 if index else 100,
+                reassigned=7 if index else 0,
+                rejects=1,
+                duplicates=3,
+            )
+            for index in range(2)
+        ],
+        next=None,
+    )
 
 
 def rejects(now: datetime) -> models.Rejects:
@@ -328,6 +506,7 @@ def samples(now: datetime, *, raw: bool = True) -> models.Page[models.RejectSamp
                 reasons=["unit_price_not_positive", "currency_unknown"],
                 rejected_at=now - 8 * _SECOND,
                 raw=f"019a2f6b-7c00,purchase,U0001729,{MARKUP},-89.90,XXX" if raw else None,
+                found=f"-89.90 {MARKUP}" if raw else None,
             )
             for index in range(2)
         ],
@@ -393,7 +572,7 @@ def quality_run(now: datetime, suite: models.Suite) -> models.QualityRunDetail:
             check_name="price_near_usual",
             column_name="revenue",
             severity=severity,
-            is_success=False,
+            status="failed",
             observed="812 of 4,811 rows (16.9 %)",
             expected="values to be between: min_value 0.5, max_value 1.5",
             sample=[{"product_name": MARKUP, "revenue": 8123.5}, {"product_name": "Ceramic Planter", "revenue": 919.0}],
@@ -407,7 +586,7 @@ def quality_run(now: datetime, suite: models.Suite) -> models.QualityRunDetail:
             check_name="values_to_not_be_null",
             column_name=column,
             severity="critical",
-            is_success=True,
+            status="passed",
             observed="0 of 4811 rows (0 %)",
             expected="not null",
             sample=None,
@@ -434,6 +613,14 @@ def views(now: datetime) -> list[models.View]:
             is_held=index == 0,
             held_because="price_near_usual (revenue): 812 of 4,811 rows (16.9 %)" if index == 0 else None,
             error=None,
+            overrode=None,
+            overridden_by=None,
+            override_reason=None,
+            pending_by=None,
+            pending_reason=None,
+            pending_until=None,
+            restated_days=2 if name == "mart_daily_kpis" else 0,
+            restated_at=now - 3 * _MINUTE if name == "mart_daily_kpis" else None,
         )
         for index, name in enumerate(names)
     ]
@@ -508,15 +695,18 @@ def misses(now: datetime) -> models.Page[models.Miss]:
     )
 
 
-def alerts(now: datetime, *, is_open: bool = True) -> models.Page[models.Alert]:
+def alerts(now: datetime, *, is_open: bool = True) -> models.AlertPage:
     """Alerts of each severity."""
     titles = {
         "critical": "mart_product_performance is held back: a critical check failed",
         "warning": f"Rejected rows above 5 %: {MARKUP}",
     }
-    return models.Page[models.Alert](
+    return models.AlertPage(
+        open_alerts={"critical": 1, "warning": 1, "info": 0},
+        unacknowledged=1,
         items=[
-            models.Alert(
+            models.ListedAlert(
+                messages=models.Messages(due=0, sent=1, failed=1),
                 alert_id=17 - index - (0 if is_open else 8),
                 key="check_quality: held",
                 severity=severity,
@@ -542,13 +732,13 @@ def alerts(now: datetime, *, is_open: bool = True) -> models.Page[models.Alert]:
     )
 
 
-def alert(now: datetime, one: models.Alert) -> models.AlertDetail:
+def alert(now: datetime, one: models.ListedAlert) -> models.AlertDetail:
     """An alert of which one message was sent, and one failed."""
     common = {"occasion": "raised", "due_at": now - 22 * _MINUTE}
     sent = {"channel": "alerts_mail", "state": "sent", "attempts": 1, "sent_at": now - 21 * _MINUTE, "last_error": None}
     failed = {"channel": "alerts_slack", "state": "failed", "attempts": 8, "sent_at": None, "last_error": "HTTP 500"}
     deliveries = [models.Delivery(delivery_id=number, **common, **rest) for number, rest in enumerate((sent, failed))]
-    return models.AlertDetail(**one.model_dump(), deliveries=deliveries)
+    return models.AlertDetail(**one.model_dump(exclude={"messages"}), deliveries=deliveries)
 
 
 def actions(now: datetime) -> models.Page[models.Action]:
@@ -579,6 +769,11 @@ def answers(now: datetime | None = None, *, can_act: bool = True) -> dict[str, A
         "stream": stream(now),
         "stream/batches": batches(now),
         "stream/files": files(now),
+        "stream/backlog": backlog(now),
+        "restatements": restatements(now),
+        "retractions": retractions(now),
+        "retractions/requests": [_listed(request(now)), _listed(failed_request(now))],
+        f"retractions/requests/{RUN_ID}": request(now),
         "stream/rejects": rejects(now),
         "views": views(now),
         "quality/suites": all_suites,
@@ -589,6 +784,7 @@ def answers(now: datetime | None = None, *, can_act: bool = True) -> dict[str, A
         "actions": actions(now),
     }
     found |= {f"stream/rejects/{one.reason}/samples": samples(now, raw=can_act) for one in rejects(now).reasons}
+    found |= {f"stream/files/{one.file_id}/rejects": file_rejects(raw=can_act) for one in files(now).items}
     found |= {f"quality/runs/{one.last.quality_run_id}": quality_run(now, one) for one in all_suites}
     found |= {f"alerts/{one.alert_id}": alert(now, one) for one in (*opened.items, *over.items)}
     return found

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 from pydantic import TypeAdapter
@@ -24,9 +24,8 @@ from tests.support.browser import launch
 STATIC = Path(cockpit.__file__).parent / "static"
 # A trustworthy origin of which no server exists: all of it is answered here.
 ORIGIN = "http://shop.localhost"
-MOUNT = f"{ORIGIN}/shopstream/"
 _JSON = TypeAdapter(Any)
-_PATIENCE_MS = 10_000
+_TIMEOUT_MS = 10_000
 
 
 @contextmanager
@@ -41,22 +40,24 @@ def browser() -> Iterator[Browser]:
 class Cockpit:
     """What stands in for the server: ``answers`` by path, ``faults`` by path or "*" as (status, title, detail)."""
 
-    def __init__(self, page: Page, answers: dict[str, Any]) -> None:
+    def __init__(self, page: Page, answers: dict[str, Any], *, below: str = "") -> None:
         self.page = page
+        self._path = f"{below}/shopstream/"
         self.answers = dict(answers)
         self.faults: dict[str, tuple[int, str, str]] = {}
         self.posts: list[tuple[str, Any, dict[str, str]]] = []
         self.asked: list[str] = []
+        self.slow: dict[str, list[Callable[[], None]]] = {}
         self.strangers: list[str] = []
         self.errors: list[str] = []
-        page.set_default_timeout(_PATIENCE_MS)
+        page.set_default_timeout(_TIMEOUT_MS)
         page.route("**/*", self._answer)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda said: self._heard(said.type, said.text))
 
     def open(self, name: str) -> Page:
         """Go to a page, until its first answer is shown or a notice says why not."""
-        self.page.goto(MOUNT + name)
+        self.page.goto(f"{ORIGIN}{self._path}{name}")
         self.page.locator("main > :nth-child(2):not(:empty), #notices:not(:empty)").first.wait_for()
         return self.page
 
@@ -69,13 +70,14 @@ class Cockpit:
         url = urlsplit(request.url)
         if request.url == f"{ORIGIN}/plugin":
             route.fulfill(body="<!doctype html><title>As Airflow around a plugin</title>", content_type="text/html")
-        elif not request.url.startswith(MOUNT):
+        elif not request.url.startswith(ORIGIN + self._path):
             self.strangers.append(request.url)
             route.abort()
-        elif url.path.startswith("/shopstream/api/v1/"):
-            self._api(route, request, url.path.removeprefix("/shopstream/api/v1/"), parse_qs(url.query))
-        elif url.path.startswith("/shopstream/static/"):
-            path = STATIC / url.path.removeprefix("/shopstream/static/")
+        elif url.path.startswith(f"{self._path}api/v1/"):
+            path = unquote(url.path.removeprefix(f"{self._path}api/v1/"))
+            self._api(route, request, path, parse_qs(url.query))
+        elif url.path.startswith(f"{self._path}static/"):
+            path = STATIC / url.path.removeprefix(f"{self._path}static/")
             route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(path.name)[0])
         else:
             route.fulfill(path=STATIC / "index.html", content_type="text/html")
@@ -91,6 +93,15 @@ class Cockpit:
             route.fulfill(status=status, body=json.dumps(problem), content_type="application/problem+json")
             return
         state = f"{path}?state={query['state'][0]}" if "state" in query else path
+        if "before" in query:
+            state = f"{state}{'&' if '?' in state else '?'}before={query['before'][0]}"
+        if state in self.slow:
+            # Until the test lets it go; others are answered meanwhile.
+            self.slow[state].append(lambda: self._fulfill(route, request, state, path))
+            return
+        self._fulfill(route, request, state, path)
+
+    def _fulfill(self, route: Route, request: Request, state: str, path: str) -> None:
         answer = self.answers.get(state, self.answers.get(path, {} if request.method == "POST" else None))
         assert answer is not None, f"the page asks for {request.url}, which has no answer"
         body = _JSON.dump_json(answer)

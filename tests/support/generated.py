@@ -71,6 +71,10 @@ def read_rows(data: bytes) -> list[Row]:
     return rows
 
 
+# A quoted field with something between its closing quote and the next comma.
+_MISQUOTED = re.compile(rb'(?:^|,)"(?:[^"]|"")*"[^",]')
+
+
 def all_files(**changes: Any) -> list[GeneratedFile]:
     """Every file of a run."""
     return list(generate_files(make_options(**changes)))
@@ -86,6 +90,8 @@ def faults(row: Row) -> list[str]:
         row.raw.decode("utf-8")
     except UnicodeDecodeError:
         return ["row_not_utf8"]
+    if _MISQUOTED.search(row.raw):
+        return ["row_misquoted"]
     return list(_field_faults(row.fields))
 
 

@@ -1,17 +1,20 @@
 """Inputs that a landing folder must survive: what each is, and what must become of it.
 
-A case is one line of a table; it makes parcels, which say themselves what is to be found in the database after they
+A case is one line of a table; it makes deliveries, which say themselves what is to be found in the database after they
 were delivered. ``tests/spark/test_hostile_inputs.py`` delivers them all to one running stream and compares.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -32,29 +35,29 @@ Row = dict[str, str | None]
 """The fields of an event as its file has them; None is an empty field."""
 
 
-Placing = Callable[[Path, "Parcel"], Callable[[], None] | None]
-"""Puts a parcel into the landing folder; what it returns finishes the writing, later."""
+Placing = Callable[[Path, "HostileFile"], Callable[[], None] | None]
+"""Puts a delivery into the landing folder; what it returns finishes the writing, later."""
 
 # Ways into the landing folder ----------------------------------------------------------------------------------------
 
 
-def by_rename(folder: Path, parcel: Parcel, *, mode: int = 0o644, modified_at: float | None = None) -> None:
+def by_rename(folder: Path, delivery: HostileFile, *, mode: int = 0o644, modified_at: float | None = None) -> None:
     """As a good sender does."""
     hidden = folder / f".{os.getpid()}.part"
-    hidden.write_bytes(parcel.content)
+    hidden.write_bytes(delivery.content)
     hidden.chmod(mode)
     if modified_at is not None:
         os.utime(hidden, (modified_at, modified_at))
-    hidden.rename(folder / parcel.name)
+    hidden.rename(folder / delivery.name)
 
 
-def by_hard_link(folder: Path, parcel: Parcel) -> Callable[[], None]:
+def by_hard_link(folder: Path, delivery: HostileFile) -> Callable[[], None]:
     """By rename, with a second name elsewhere: what is returned appends a row through that one."""
-    hidden = folder / f".{parcel.name}"
-    hidden.write_bytes(parcel.content)
-    elsewhere = folder.with_name(f"{folder.name}-{parcel.name}")
+    hidden = folder / f".{delivery.name}"
+    hidden.write_bytes(delivery.content)
+    elsewhere = folder.with_name(f"{folder.name}-{delivery.name}")
     elsewhere.hardlink_to(hidden)
-    hidden.rename(folder / parcel.name)
+    hidden.rename(folder / delivery.name)
 
     def append() -> None:
         with elsewhere.open("a", encoding="utf-8") as writer:
@@ -63,42 +66,42 @@ def by_hard_link(folder: Path, parcel: Parcel) -> Callable[[], None]:
     return append
 
 
-def as_symlink(folder: Path, parcel: Parcel) -> None:
+def as_symlink(folder: Path, delivery: HostileFile) -> None:
     """A link to a good file elsewhere."""
     target = folder.with_name(f"{folder.name}-elsewhere.csv")
-    target.write_bytes(parcel.content)
-    (folder / parcel.name).symlink_to(target)
+    target.write_bytes(delivery.content)
+    (folder / delivery.name).symlink_to(target)
 
 
-def as_fifo(folder: Path, parcel: Parcel) -> None:
+def as_fifo(folder: Path, delivery: HostileFile) -> None:
     """A pipe that nobody writes: opening it the usual way would wait for ever."""
-    os.mkfifo(folder / parcel.name)
+    os.mkfifo(folder / delivery.name)
 
 
-def as_directory(folder: Path, parcel: Parcel) -> None:
+def as_directory(folder: Path, delivery: HostileFile) -> None:
     """A folder with the file in it."""
-    (folder / parcel.name).mkdir()
-    (folder / parcel.name / "inside.csv").write_bytes(parcel.content)
+    (folder / delivery.name).mkdir()
+    (folder / delivery.name / "inside.csv").write_bytes(delivery.content)
 
 
-def in_halves(folder: Path, parcel: Parcel) -> Callable[[], None]:
+def in_halves(folder: Path, delivery: HostileFile) -> Callable[[], None]:
     """Write the first half under the final name and keep the file open; what is returned writes the rest."""
-    writer = (folder / parcel.name).open("wb")
-    middle = len(parcel.content) // 2
-    writer.write(parcel.content[:middle])
+    writer = (folder / delivery.name).open("wb")
+    middle = len(delivery.content) // 2
+    writer.write(delivery.content[:middle])
     writer.flush()
 
     def finish() -> None:
-        writer.write(parcel.content[middle:])
+        writer.write(delivery.content[middle:])
         writer.close()
 
     return finish
 
 
-def renamed_too_early(folder: Path, parcel: Parcel) -> Callable[[], None]:
+def renamed_too_early(folder: Path, delivery: HostileFile) -> Callable[[], None]:
     """As ``in_halves``, but renamed into place while it is half-written."""
-    finish = in_halves(folder, replace(parcel, name=f".{parcel.name}"))
-    (folder / f".{parcel.name}").rename(folder / parcel.name)
+    finish = in_halves(folder, replace(delivery, name=f".{delivery.name}"))
+    (folder / f".{delivery.name}").rename(folder / delivery.name)
     return finish
 
 
@@ -115,12 +118,12 @@ class Verdict(Enum):
 
 
 class Wave(Enum):
-    """When a parcel is delivered."""
+    """When a delivery is delivered."""
 
     FIRST = 1
     """Before the stream starts."""
     SECOND = 2
-    """When the stream has settled all of the first wave, in further batches."""
+    """When the stream has finished all files of the first wave, in further batches."""
     HELD_UP = 3
     """While no batch can commit; its writing is finished between the reading and the commit."""
 
@@ -135,7 +138,7 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class HostileFile:
     """One entry of the landing folder.
 
     Parameters
@@ -179,19 +182,19 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of hostile input: what it is, the outcome that it must have, and a maker of its parcels."""
+    """One kind of hostile input: what it is, the outcome that it must have, and a maker of its deliveries."""
 
     what: str
     verdict: Verdict
-    make: Callable[[], Parcel | list[Parcel]]
+    make: Callable[[], HostileFile | list[HostileFile]]
 
-    def parcels(self) -> list[Parcel]:
-        """Its parcels, made anew; those without a name are named after the case."""
+    def deliveries(self) -> list[HostileFile]:
+        """Its deliveries, made anew; those without a name are named after the case."""
         made = self.make()
         slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.what)[:60]
         return [
-            parcel if parcel.name else replace(parcel, name=f"{slug}-{next(_numbers)}.csv")
-            for parcel in (made if isinstance(made, list) else [made])
+            delivery if delivery.name else replace(delivery, name=f"{slug}-{next(_numbers)}.csv")
+            for delivery in (made if isinstance(made, list) else [made])
         ]
 
 
@@ -205,9 +208,9 @@ def line_of(row: Row) -> str:
     return csv_text([row]).split("\n", 1)[1].removesuffix("\n")
 
 
-def taken(*rows: Row, **changes: Any) -> Parcel:
-    """An ordinary file, all of whose rows must be stored; ``changes`` are those of the parcel."""
-    return replace(Parcel(csv_text(rows).encode(), stored=rows), **changes)
+def taken(*rows: Row, **changes: Any) -> HostileFile:
+    """An ordinary file, all of whose rows must be stored; ``changes`` are those of the delivery."""
+    return replace(HostileFile(csv_text(rows).encode(), stored=rows), **changes)
 
 
 def good_rows(count: int = 3) -> list[Row]:
@@ -215,38 +218,38 @@ def good_rows(count: int = 3) -> list[Row]:
     return [valid_row() for _ in range(count)]
 
 
-def with_fields(*changes: Mapping[str, str | None]) -> Parcel:
+def with_fields(*changes: Mapping[str, str | None]) -> HostileFile:
     """A file with a row for each set of changed fields, which must be stored exactly so."""
     return taken(*(valid_row(**one) for one in changes))
 
 
-def with_line(line: bytes, *reasons: str, raw: str | None = None) -> Parcel:
+def with_line(line: bytes, *reasons: str, raw: str | None = None) -> HostileFile:
     """A file with this line between two good ones, which must be rejected for these reasons."""
     before, after = good_rows(2)
     content = HEADER + line_of(before).encode() + b"\n" + line + b"\n" + line_of(after).encode() + b"\n"
-    return Parcel(content, stored=[before, after], rejects=[Reject(3, reasons, raw)])
+    return HostileFile(content, stored=[before, after], rejects=[Reject(3, reasons, raw)])
 
 
-def with_field(reasons: str | Sequence[str], **changes: str | None) -> Parcel:
+def with_field(reasons: str | Sequence[str], **changes: str | None) -> HostileFile:
     """A file with a row that has these fields between two good ones; it must be rejected, raw text and all reasons."""
     line = line_of(valid_row(**changes))
     return with_line(line.encode(), *((reasons,) if isinstance(reasons, str) else reasons), raw=line)
 
 
-def with_bytes(spoilt: bytes, reason: str, raw: str) -> Parcel:
+def with_bytes(corrupted: bytes, reason: str, raw: str) -> HostileFile:
     """A file with a row that holds these bytes between two good ones."""
     line = line_of(valid_row(product_name="Caf@"))
-    return with_line(line.encode().replace(b"@", spoilt), reason, raw=line.replace("@", raw))
+    return with_line(line.encode().replace(b"@", corrupted), reason, raw=line.replace("@", raw))
 
 
-def at_fault(fault: str, content: bytes, **changes: Any) -> Parcel:
+def at_fault(fault: str, content: bytes, **changes: Any) -> HostileFile:
     """A file that must be quarantined whole."""
-    return replace(Parcel(content, fault=fault), **changes)
+    return replace(HostileFile(content, fault=fault), **changes)
 
 
-def packed(fault: str, spoil: Callable[[bytes], bytes]) -> Parcel:
-    """A gzip file of many good rows, spoilt."""
-    return at_fault(fault, spoil(gzip.compress(csv_text(good_rows(500)).encode())), name=f"{spoil.__name__}.csv.gz")
+def packed(fault: str, corrupt: Callable[[bytes], bytes]) -> HostileFile:
+    """A gzip file of many good rows, corrupted."""
+    return at_fault(fault, corrupt(gzip.compress(csv_text(good_rows(500)).encode())), name=f"{corrupt.__name__}.csv.gz")
 
 
 def truncated(content: bytes) -> bytes:
@@ -266,31 +269,31 @@ def header_with(columns: Iterable[str]) -> bytes:
     return csv_text([{name: row.get(name, "x") for name in names}], names).encode()
 
 
-# Parcels that take more than a line ----------------------------------------------------------------------------------
+# Files that take more than a line ------------------------------------------------------------------------------------
 
 
-def reordered() -> Parcel:
+def reordered() -> HostileFile:
     rows = good_rows()
-    return Parcel(csv_text(rows, reversed(COLUMN_NAMES)).encode(), stored=rows)
+    return HostileFile(csv_text(rows, reversed(COLUMN_NAMES)).encode(), stored=rows)
 
 
-def extra_column() -> Parcel:
+def extra_column() -> HostileFile:
     rows = [valid_row(coupon="SPRING \"10\"; 'x'"), valid_row(coupon=None), valid_row(coupon="é\u202e")]
-    return Parcel(csv_text(rows, [*COLUMN_NAMES, "coupon"]).encode(), stored=rows)
+    return HostileFile(csv_text(rows, [*COLUMN_NAMES, "coupon"]).encode(), stored=rows)
 
 
-def drifted_header() -> Parcel:
+def drifted_header() -> HostileFile:
     rows = good_rows()
     names = ",".join(f" {name.upper()}\t" if number % 2 else name.title() for number, name in enumerate(COLUMN_NAMES))
-    return Parcel(csv_text(rows).replace(",".join(COLUMN_NAMES), names, 1).encode(), stored=rows)
+    return HostileFile(csv_text(rows).replace(",".join(COLUMN_NAMES), names, 1).encode(), stored=rows)
 
 
-def repeated_column() -> Parcel:
+def repeated_column() -> HostileFile:
     lines = csv_text(good_rows()).splitlines()
     return at_fault("header_column_repeated", "".join(f"{line},city\n" for line in lines).encode())
 
 
-def bomb() -> Parcel:
+def bomb() -> HostileFile:
     """Two thousand times smaller packed than unpacked: good rows first, then the limit is passed."""
     rows = csv_text(good_rows()).encode()
     blank = b"\n" * MIB
@@ -298,67 +301,234 @@ def bomb() -> Parcel:
     return at_fault("too_large", gzip.compress(rows) + packed_blank * (MAX_FILE_BYTES // MIB + 1), name="bomb.csv.gz")
 
 
-def concatenated() -> Parcel:
+def concatenated() -> HostileFile:
     rows = good_rows(4)
     head, *lines = csv_text(rows).encode().splitlines(keepends=True)
     # The second member begins within a row.
     first, second = head + lines[0] + lines[1][:40], lines[1][40:] + lines[2] + lines[3]
-    return Parcel(gzip.compress(first) + gzip.compress(second), name="concatenated.csv.gz", stored=rows)
+    return HostileFile(gzip.compress(first) + gzip.compress(second), name="concatenated.csv.gz", stored=rows)
 
 
-def unclosed_quote_within(rows_behind: int) -> Parcel:
+def unclosed_quote_within(rows_behind: int) -> HostileFile:
     before, *after = good_rows(1 + rows_behind)
     broken = line_of(valid_row(product_name="@")).replace("@", '"open')
     lines = [line_of(before), broken, *map(line_of, after)]
-    return Parcel(
+    return HostileFile(
         HEADER + "\n".join(lines).encode() + b"\n",
         stored=[before, *after],
         rejects=[Reject(3, ("row_too_long",), broken)],
     )
 
 
-def unclosed_quote_at_end() -> Parcel:
+def unclosed_quote_at_end() -> HostileFile:
     rows = good_rows(2)
     broken = line_of(valid_row(product_name="@")).replace("@", '"open')
-    return Parcel(
+    return HostileFile(
         csv_text(rows).encode() + broken.encode(), stored=rows, rejects=[Reject(4, ("row_too_long",), broken)]
     )
 
 
-def large_field() -> Parcel:
+def large_field() -> HostileFile:
     line = line_of(valid_row(product_name="@")).encode().replace(b"@", b"x" * (100 * 1000 * 1000))
     return with_line(line, "row_too_long")
 
 
-def large_quoted_field() -> Parcel:
+def large_quoted_field() -> HostileFile:
     """Closed, but ten times longer than any row may be."""
     line = line_of(valid_row(product_name="@")).encode()
     return with_line(line.replace(b"@", b'"' + b"x" * (10 * MIB) + b'"'), "row_too_long")
 
 
-def ragged() -> Parcel:
+def ragged() -> HostileFile:
     rows = good_rows(2)
     short, long = line_of(valid_row()).rpartition(",")[0], line_of(valid_row()) + ",more"
-    return Parcel(
+    return HostileFile(
         csv_text(rows).encode() + f"{short}\n{long}\nx\n".encode(),
         stored=rows,
         rejects=[Reject(line, ("row_ragged",), raw) for line, raw in ((4, short), (5, long), (6, "x"))],
     )
 
 
-def empty_and_absent() -> Parcel:
-    """``""`` is an empty text, nothing is NULL, and ``""" "`` is a text of one quote." ""
+def empty_and_absent() -> HostileFile:
+    """``""`` is as absent as nothing, and four quotes are a text of one."""
     texts = {"@": '""', "@@": "", "@@@": '""""'}
     rows = [valid_row(city=city) for city in texts]
     content = csv_text(rows)
     for mark in sorted(texts, reverse=True):
         content = content.replace(mark, texts[mark])
-    return Parcel(
-        content.encode(), stored=[{**row, "city": city} for row, city in zip(rows, ("", None, '"'), strict=True)]
+    return HostileFile(
+        content.encode(), stored=[{**row, "city": city} for row, city in zip(rows, (None, None, '"'), strict=True)]
     )
 
 
-def end_of_copy_in_fields() -> Parcel:
+def from_two_exporters() -> list[HostileFile]:
+    """The same events with every field quoted and with bare ones: plain duplicates."""
+    view, cart, purchase = (valid_row(event_type=one, city=None) for one in ("view", "add_to_cart", "purchase"))
+    view |= {"order_id": None, "quantity": None, "payment_method": None}
+    cart |= {"order_id": None, "payment_method": None}
+    rows = [view, cart, purchase]
+    quoted = io.StringIO()
+    writer = csv.DictWriter(quoted, COLUMN_NAMES, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return [
+        HostileFile(quoted.getvalue().encode(), stored=rows),
+        HostileFile(csv_text(rows).encode(), duplicates=3, wave=Wave.SECOND),
+    ]
+
+
+def with_values(column: str, values: Mapping[str, str | Sequence[str] | None], **others: str | None) -> HostileFile:
+    """A file with a row for each value of a column: its reasons, or None where it must be taken."""
+    stored, rejects = [], []
+    content = csv_text([])
+    for line, (value, reasons) in enumerate(values.items(), start=2):
+        row = valid_row(**others, **{column: value})
+        content += f"{line_of(row)}\n"
+        if reasons is None:
+            stored.append(row)
+        else:
+            rejects.append(Reject(line, (reasons,) if isinstance(reasons, str) else tuple(reasons), line_of(row)))
+    return HostileFile(content.encode(), stored=stored, rejects=rejects)
+
+
+def ways_to_write_a_time() -> HostileFile:
+    """Eighteen forms of about the same moment: those that say it exactly are taken."""
+    utc = datetime.now(UTC) - timedelta(minutes=1)
+    local = utc.astimezone(timezone(timedelta(hours=1)))
+    forms = {
+        "%Y-%m-%dT%H:%M:%S.125Z": None,
+        "%Y-%m-%d %H:%M:%S+00": None,
+        "%Y-%m-%d %H:%M:%S.125+00": None,
+        "%Y-%m-%dT%H:%MZ": None,
+        "%Y-%m-%dT%H:%M:%S,125Z": None,
+        "%Y-%m-%dT%H:%M:%S.123456000Z": None,
+        **dict.fromkeys(
+            (
+                "%Y-%m-%dT%H:%M:%S.123456789Z",
+                "%Y-%m-%dt%H:%M:%Sz",
+                "%Y-%m-%d %H:%M:%S UTC",
+                "%Y-%m-%d %H:%M:%S",
+                "%s000",
+                "%s",
+                "46352,854167",
+                "%d.%m.%Y %H:%M",
+                "%m/%d/%Y %I:%M:%S %p",
+                "%Y-%m-%dT23:59:60Z",
+                "%a, %d %b %Y %H:%M:%S GMT",
+            ),
+            "event_time_invalid",
+        ),
+    }
+    times = {utc.strftime(form): reason for form, reason in forms.items()}
+    return with_values("event_time", {**times, local.strftime("%Y-%m-%dT%H:%M:%S+0100"): None})
+
+
+def commas_at_every_end(rows: Iterable[Row], count: int) -> bytes:
+    """A file whose lines, with that of the header, have so many commas more."""
+    return csv_text(rows).replace("\n", "," * count + "\n").encode()
+
+
+def comma_at_every_end() -> HostileFile:
+    rows = good_rows()
+    return HostileFile(commas_at_every_end(rows, 1), stored=rows)
+
+
+def comma_at_the_end_of_rows() -> HostileFile:
+    lines = [f"{line_of(row)}," for row in good_rows()]
+    return HostileFile(
+        HEADER + "\n".join(lines).encode() + b"\n",
+        rejects=[Reject(line, ("row_ragged",), raw) for line, raw in enumerate(lines, start=2)],
+    )
+
+
+def value_without_a_column_name() -> HostileFile:
+    first, other = good_rows(2)
+    rejected = f"{line_of(valid_row())},x"
+    lines = [HEADER.decode().strip() + ",", f"{line_of(first)},", rejected, f'{line_of(other)},""']
+    return HostileFile(
+        "\n".join(lines).encode() + b"\n", stored=[first, other], rejects=[Reject(3, ("row_ragged",), rejected)]
+    )
+
+
+def goes_on_behind_its_quote() -> HostileFile:
+    line = line_of(valid_row(product_name="@")).replace("@", '"Tin" Kettle')
+    return with_line(line.encode(), "row_misquoted", raw=line)
+
+
+def sale_and_its_refunds() -> HostileFile:
+    """Revenue is gross: what takes a sale back is no event of the contract."""
+    sale = valid_row(unit_price="60.00", quantity="3")
+    changes: list[tuple[dict[str, str | None], tuple[str, ...]]] = [
+        ({"unit_price": "-60.00"}, ("unit_price_not_positive",)),
+        ({"quantity": "-1"}, ("quantity_invalid",)),
+        ({"event_type": "refund"}, ("event_type_unknown",)),
+        ({"event_type": "cancel", "unit_price": "0.00"}, ("event_type_unknown", "unit_price_not_positive")),
+    ]
+    rows = [valid_row(**{**one, "unit_price": one.get("unit_price", "60.00")}) for one, _ in changes]
+    return HostileFile(
+        csv_text([sale, *rows]).encode(),
+        stored=[sale],
+        rejects=[
+            Reject(line, reasons, line_of(row))
+            for line, (row, (_, reasons)) in enumerate(zip(rows, changes, strict=True), start=3)
+        ],
+    )
+
+
+def id_used_again() -> HostileFile:
+    first = valid_row(order_id="O1")
+    event_id = str(first["event_id"])
+    other = {**first, "order_id": "O2", "unit_price": "500.00"}
+    bad = [event_id.upper(), f"{{{event_id}}}", event_id.replace("-", ""), "3f0c9a52-6f6e-4a54-9f0e-1b7a2c3d4e5f"]
+    rows = [{**first, "event_id": one} for one in bad]
+    return HostileFile(
+        csv_text([first, other, *rows]).encode(),
+        stored=[first],
+        duplicates=1,
+        conflicts=[("order_id", "unit_price")],
+        rejects=[Reject(line, ("event_id_invalid",), line_of(row)) for line, row in enumerate(rows, start=4)],
+    )
+
+
+def blank_lines_and_a_total() -> HostileFile:
+    first, last = good_rows(2)
+    nothing, total = "," * 18, "Total,,,,,,,,,,,39.80,2,,,,,,"
+    missing = [f"{column.name}_missing" for column in COLUMNS if not column.is_nullable]
+    of_total = [code for code in missing if code not in ("event_id_missing", "unit_price_missing")]
+    lines = [HEADER.decode().strip(), "", line_of(first), "", line_of(last), nothing, total, "", ""]
+    return HostileFile(
+        "\n".join(lines).encode(),
+        stored=[first, last],
+        rejects=[Reject(6, tuple(missing), nothing), Reject(7, (*of_total, "event_id_invalid"), total)],
+    )
+
+
+def cut_in_the_last_field() -> HostileFile:
+    """Nobody can tell it from a whole file without a line end, so it is taken, with a warning."""
+    *rows, last = good_rows()
+    content = csv_text([*rows, last]).encode().rstrip(b"\n")[:-1]
+    return HostileFile(content, stored=[*rows, {**last, "city": str(last["city"])[:-1]}])
+
+
+def cut_within_a_row_then_whole() -> list[HostileFile]:
+    """A transfer that stalled, and the whole file some time later: nothing is missing, and no hand was needed."""
+    *rows, last = good_rows()
+    whole = csv_text([*rows, last])
+    cut = whole[: whole.index(str(last["product_id"]), whole.index(str(last["event_id"]))) + 2]
+    return [
+        HostileFile(
+            cut.encode(), stored=rows, rejects=[Reject(2 + len(rows), ("row_ragged",), cut.rpartition("\n")[2])]
+        ),
+        HostileFile(whole.encode(), stored=[last], duplicates=len(rows), wave=Wave.SECOND),
+    ]
+
+
+def packed_and_in_capitals() -> HostileFile:
+    delivery = taken(*good_rows())
+    return replace(delivery, content=gzip.compress(delivery.content), name="CAPITALS.CSV.GZ")
+
+
+def end_of_copy_in_fields() -> HostileFile:
     r"""``\.`` ends COPY's data: alone in a field, and alone on a line inside one."""
     return with_fields({"product_name": r"\."}, {"product_name": "a\n\\.\nb"}, {})
 
@@ -366,88 +536,90 @@ def end_of_copy_in_fields() -> Parcel:
 SQL = "'; DROP TABLE shop.events; --"
 
 
-def sql_in_every_text() -> Parcel:
+def sql_in_every_text() -> HostileFile:
     free = [column.name for column in COLUMNS if column.postgres_type == "text" and not column.values]
     return with_fields(dict.fromkeys(set(free) - {"country"}, SQL), {})
 
 
-def sql_in_every_field() -> Parcel:
+def sql_in_every_field() -> HostileFile:
     unknown = [f"{column.name}_unknown" for column in COLUMNS if column.values]
     invalid = [f"{name}_invalid" for name in ("event_id", "event_time", "unit_price", "quantity", "country")]
     return with_field([*unknown, *invalid], **dict.fromkeys(COLUMN_NAMES, SQL))
 
 
-def distinct_ids() -> Parcel:
+def distinct_ids() -> HostileFile:
     """Ids that look the same: Latin and Cyrillic, right-to-left, zero-width, composed and decomposed."""
     alike = ["Pa", "P\u0430", "\u202ePa", "P\u200ba", "P\u200da", "\ufeffPa", "P\u00e1", "Pa\u0301", "Pa ", " Pa", "pa"]
     return with_fields(*({"user_id": one, "session_id": one, "order_id": one, "product_id": one} for one in alike))
 
 
-def duplicate_within_a_file() -> Parcel:
+def duplicate_within_a_file() -> HostileFile:
     first, other = good_rows(2)
-    return Parcel(csv_text([first, other, first, first]).encode(), stored=[first, other], duplicates=2)
+    return HostileFile(csv_text([first, other, first, first]).encode(), stored=[first, other], duplicates=2)
 
 
-def duplicate_in_other_files(*, wave: Wave) -> list[Parcel]:
+def duplicate_in_other_files(*, wave: Wave) -> list[HostileFile]:
     (row,) = good_rows(1)
-    return [taken(row), Parcel(csv_text([row]).encode(), duplicates=1, wave=wave)]
+    return [taken(row), HostileFile(csv_text([row]).encode(), duplicates=1, wave=wave)]
 
 
-def duplicate_of_another_day() -> list[Parcel]:
+def duplicate_of_another_day() -> list[HostileFile]:
     """The id is of one day, the times of the two events are of others; the first one wins."""
     instant = at("2026-03-01 23:59:59")
     row = valid_row(event_id=uuid7(instant), event_time=instant.isoformat())
     later = {**row, "event_time": "2026-03-02T00:00:01+00:00"}
     return [
         taken(row),
-        Parcel(csv_text([later]).encode(), duplicates=1, conflicts=[("event_time",)], wave=Wave.SECOND),
+        HostileFile(csv_text([later]).encode(), duplicates=1, conflicts=[("event_time",)], wave=Wave.SECOND),
     ]
 
 
-def duplicate_that_differs() -> list[Parcel]:
+def duplicate_that_differs() -> list[HostileFile]:
     (row,) = good_rows(1)
     other = {**row, "brand": "Other", "unit_price": "1.00"}
     return [
-        Parcel(csv_text([row, other]).encode(), stored=[row], duplicates=1, conflicts=[("brand", "unit_price")]),
-        Parcel(csv_text([{**row, "city": None}, row]).encode(), duplicates=2, conflicts=[("city",)], wave=Wave.SECOND),
+        HostileFile(csv_text([row, other]).encode(), stored=[row], duplicates=1, conflicts=[("brand", "unit_price")]),
+        HostileFile(
+            csv_text([{**row, "city": None}, row]).encode(), duplicates=2, conflicts=[("city",)], wave=Wave.SECOND
+        ),
     ]
 
 
-def same_file_again(*, is_same_name: bool) -> list[Parcel]:
-    parcel = taken(*good_rows(), name="again.csv" if is_same_name else "first-name.csv")
-    name = parcel.name if is_same_name else "second-name.csv"
-    return [parcel, replace(parcel, name=name, stored=(), duplicates=3, wave=Wave.SECOND)]
+def same_file_again(*, is_same_name: bool) -> list[HostileFile]:
+    delivery = taken(*good_rows(), name="again.csv" if is_same_name else "first-name.csv")
+    name = delivery.name if is_same_name else "second-name.csv"
+    return [delivery, replace(delivery, name=name, stored=(), duplicates=3, wave=Wave.SECOND)]
 
 
-def other_content_under_the_same_name() -> list[Parcel]:
-    parcel = taken(*good_rows(), name="reused.csv")
+def other_content_under_the_same_name() -> list[HostileFile]:
+    delivery = taken(*good_rows(), name="reused.csv")
     return [
-        parcel,
+        delivery,
         taken(*good_rows(), name="reused.csv", wave=Wave.SECOND, alert="under the same name, with other content"),
     ]
 
 
-def named(name: str) -> Parcel:
+def named(name: str) -> HostileFile:
     return taken(*good_rows(), name=name)
 
 
-def modified_at(timestamp: float) -> Parcel:
+def modified_at(timestamp: float) -> HostileFile:
     return taken(*good_rows(), placing=partial(by_rename, modified_at=timestamp))
 
 
-def dated_far_ahead() -> list[Parcel]:
+def dated_far_ahead() -> list[HostileFile]:
     return [modified_at(at("2099-01-01 00:00").timestamp()), taken(*good_rows(), wave=Wave.SECOND)]
 
 
-def many_tiny_files() -> list[Parcel]:
+def many_tiny_files() -> list[HostileFile]:
     return [taken(*good_rows(1)) for _ in range(1000)]
 
 
-def file_of_many_parts() -> Parcel:
+def file_of_many_parts() -> HostileFile:
     return taken(*good_rows(4 * PART_BYTES // 190), least_parts=4)
 
 
-def appended_to() -> Parcel:
+def appended_to() -> HostileFile:
     return taken(
         *good_rows(),
         name="appended-to.csv",
@@ -469,6 +641,26 @@ NON_FINITE_AND_CO = {
     "9223372036854775808": "unit_price_invalid",
     "-5.00": "unit_price_not_positive",
 }
+PRICES = {
+    **dict.fromkeys(("1.29", "19.9", "19", "1299.00")),
+    **dict.fromkeys(
+        (
+            "19,90",
+            "1,299.00",
+            "1.299,00",
+            "1\u00a0299,00",
+            "1.299",
+            "19.",
+            ".90",
+            "+19.90",
+            "19.900",
+            "EUR 19.90",
+            " 19.90",
+        ),
+        "unit_price_invalid",
+    ),
+}
+CURRENCIES = {"EUR": None, "GBP": None, **dict.fromkeys(("CHF", "JPY", "eur", "€", "PLN"), "currency_unknown")}
 QUANTITIES = ("9223372036854775808", "-3", "2.0", "1e3", "NaN")
 TIMES = {
     "2026-02-30T12:00:00Z": ("the 30th of February", "event_time_invalid"),
@@ -489,12 +681,40 @@ NAMES = {
 }
 
 CASES: tuple[Case, ...] = (
-    Case("empty file", OK, Parcel),
-    Case("header only", OK, lambda: Parcel(HEADER)),
-    Case("header only, without a line end", OK, lambda: Parcel(HEADER.rstrip())),
+    Case("empty file", OK, HostileFile),
+    Case("header only", OK, lambda: HostileFile(HEADER)),
+    Case("header only, without a line end", OK, lambda: HostileFile(HEADER.rstrip())),
     Case("no header", FILE, lambda: at_fault("header_missing", csv_text(good_rows()).encode().split(b"\n", 1)[1])),
     Case("reordered columns", OK, reordered),
     Case("missing column", FILE, lambda: at_fault("header_column_missing", header_with(COLUMN_NAMES[:-2]))),
+    Case(
+        "semicolons for commas",
+        FILE,
+        lambda: at_fault("separator_not_comma", csv_text(good_rows()).replace(",", ";").encode()),
+    ),
+    Case(
+        "tabs for commas",
+        FILE,
+        lambda: at_fault("separator_not_comma", csv_text(good_rows()).replace(",", "\t").encode()),
+    ),
+    Case(
+        "a line `sep=;` before the header",
+        FILE,
+        lambda: at_fault("separator_line", b"\xef\xbb\xbfsep=;\r\n" + csv_text(good_rows()).replace(",", ";").encode()),
+    ),
+    Case(
+        "a line `sep=,` before a good file",
+        FILE,
+        lambda: at_fault("separator_line", b"sep=,\r\n" + csv_text(good_rows()).encode()),
+    ),
+    Case("a comma at the end of every line", OK, comma_at_every_end),
+    Case("a comma at the end of every row, not of the header", ROW, comma_at_the_end_of_rows),
+    Case(
+        "two columns without a name",
+        FILE,
+        lambda: at_fault("header_column_unnamed", commas_at_every_end(good_rows(), 2)),
+    ),
+    Case("a value in a last column without a name", ROW, value_without_a_column_name),
     Case("unknown extra column", Verdict.KEPT_ASIDE, extra_column),
     Case("duplicate column in the header", FILE, repeated_column),
     Case("case and space drift in the header", OK, drifted_header),
@@ -526,6 +746,13 @@ CASES: tuple[Case, ...] = (
     Case("FIFO", FILE, lambda: at_fault("not_a_regular_file", b"", placing=as_fifo)),
     Case("directory named .csv", FILE, lambda: at_fault("not_a_regular_file", HEADER, placing=as_directory)),
     *(Case(f"name with {what}", OK, partial(named, name)) for what, name in NAMES.items()),
+    Case("name with its suffix in capitals", OK, partial(named, "CAPITALS.CSV")),
+    Case("the same, packed", OK, packed_and_in_capitals),
+    Case(
+        "no header, and a long name of characters of three bytes",
+        FILE,
+        lambda: at_fault("header_missing", b"1,2,3\n", name="\u6ce8" * 67 + ".csv"),
+    ),
     Case(
         "unreadable (mode 0000)",
         ALARM,
@@ -534,6 +761,7 @@ CASES: tuple[Case, ...] = (
     Case("unclosed quote, three rows behind it", ROW, lambda: unclosed_quote_within(3)),
     Case("unclosed quote, 2 MB of rows behind it", ROW, lambda: unclosed_quote_within(2 * MIB // 190)),
     Case("unclosed quote in the last row", ROW, unclosed_quote_at_end),
+    Case("a field that goes on behind its closing quote", ROW, goes_on_behind_its_quote),
     Case(
         "newline inside quotes", OK, lambda: with_fields({"product_name": 'two\nlines, "quoted"'}, {}, {"city": "\n"})
     ),
@@ -553,6 +781,15 @@ CASES: tuple[Case, ...] = (
         lambda: with_fields({"city": r"\N"}, {"city": "NULL"}, {"brand": r"\N", "city": None}),
     ),
     Case('literal `""`', OK, empty_and_absent),
+    Case("the same events with every field quoted, then with bare ones", ONE_ROW, from_two_exporters),
+    Case("no line end at the end, cut in the last field", OK, cut_in_the_last_field),
+    Case("cut within its last row, later the whole file", ROW, cut_within_a_row_then_whole),
+    Case("blank lines, a line of commas, a line with a total", ROW, blank_lines_and_a_total),
+    Case("prices of other countries", ROW, lambda: with_values("unit_price", PRICES)),
+    Case("currencies that the contract lacks", ROW, lambda: with_values("currency", CURRENCIES)),
+    Case("a sale and its refunds", ROW, sale_and_its_refunds),
+    Case("eighteen ways to write a time", ROW, ways_to_write_a_time),
+    Case("an id that is used again, and ids in other forms", ROW, id_used_again),
     Case(r"a lone `\.` in a field, and on a line within one", OK, end_of_copy_in_fields),
     Case(r"a lone `\.` on a line", ROW, lambda: with_line(rb"\.", "row_ragged", raw=r"\.")),
     Case("`=cmd|' /C calc'!A0`", OK, lambda: with_fields({"product_name": "=cmd|' /C calc'!A0", "city": "@SUM(1)"})),
@@ -587,14 +824,14 @@ CASES: tuple[Case, ...] = (
 )
 
 
-def _prefixed(mark: bytes) -> Parcel:
-    parcel = taken(*good_rows())
-    return replace(parcel, content=mark + parcel.content)
+def _prefixed(mark: bytes) -> HostileFile:
+    delivery = taken(*good_rows())
+    return replace(delivery, content=mark + delivery.content)
 
 
-def _with_line_ends(end: str) -> Parcel:
-    parcel = taken(*good_rows())
-    return replace(parcel, content=parcel.content.replace(b"\n", end.encode()))
+def _with_line_ends(end: str) -> HostileFile:
+    delivery = taken(*good_rows())
+    return replace(delivery, content=delivery.content.replace(b"\n", end.encode()))
 
 
 def _offset_times() -> list[str]:

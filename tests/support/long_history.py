@@ -18,12 +18,12 @@ FROM (
 
 INSERT INTO shop.runs (epoch, query, mode, host, pid) VALUES (1, 'events', 'continuous', 'test', 1);
 
-INSERT INTO shop.files (name, state, size_bytes, arrived_at, settled_at, batch_id, read, accepted, rejected)
+INSERT INTO shop.files (name, state, size_bytes, arrived_at, finished_at, batch_id, read, accepted, rejected)
 SELECT batch_id || '.csv', 'loaded', 170000, committed_at, committed_at, batch_id, 1000, 980, 20
 FROM shop.batches ORDER BY batch_id;
 
 INSERT INTO shop.rejects (batch_id, file_id, file_name, line, raw, reasons, rejected_at)
-SELECT batch_id, file_id, name, line, repeat('x', 170), ARRAY['unit_price_invalid', 'city_too_long'], settled_at
+SELECT batch_id, file_id, name, line, repeat('x', 170), ARRAY['unit_price_invalid', 'city_too_long'], finished_at
 FROM shop.files CROSS JOIN generate_series(2, 1 + %(rejects)s) AS line
 ORDER BY file_id, line;
 
@@ -46,9 +46,9 @@ FROM
     unnest(ARRAY['batches', 'events', 'files', 'mart_daily_kpis', 'rejects', 'rollup_minute']) AS suite;
 
 INSERT INTO shop.quality_results (
-    run_id, suite, table_name, check_name, severity, is_success, duration_ms, checked_at, quality_run_id
+    run_id, suite, table_name, check_name, severity, status, duration_ms, checked_at, quality_run_id
 )
-SELECT 'r', suite, suite, check_name, 'critical', true, 1, finished_at, quality_run_id
+SELECT 'r', suite, suite, check_name, 'critical', 'passed', 1, finished_at, quality_run_id
 FROM shop.quality_runs CROSS JOIN unnest(ARRAY['a', 'b', 'c', 'd', 'e']) AS check_name
 ORDER BY quality_run_id;
 

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from include.platform.environment import INSTANCE_VARIABLE
-from include.platform.secrets import admin_password
+from include.platform.instance.environment import INSTANCE_VARIABLE
+from include.platform.instance.secrets import admin_password
 from include.settings import REPOSITORY, Settings
 from tests.support.sockets import free_ports
 
@@ -29,9 +30,18 @@ _PORTS = (
 
 
 class Platform:
-    """One instance below ``home``."""
+    """One instance below ``home``.
 
-    def __init__(self, home: Path) -> None:
+    Parameters
+    ----------
+    become:
+        What to put before each command, so that another user runs it; see :mod:`tests.support.users`.
+    umask:
+        With which the commands start.
+    """
+
+    def __init__(self, home: Path, *, become: Sequence[str] = (), umask: int = -1) -> None:
+        self._become, self._umask = become, umask
         ports = {name: str(port) for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)}
         self.variables = {"SHOPSTREAM_HOME": str(home), **ports}
         self.settings = Settings.from_env(self.variables)
@@ -54,9 +64,10 @@ class Platform:
     def run(self, *arguments: str, timeout_seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run ``python -m`` with the arguments; the caller looks at the exit status."""
         return subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [*self._become, sys.executable, "-m", *arguments],
             cwd=REPOSITORY,
             env=self.environment(),
+            umask=self._umask,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -18,8 +18,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from include.db.migrate import migrate
 from include.db.views import apply_views
-from include.platform import postgres
-from include.platform.home import make_directories
+from include.platform.instance.home import make_directories
+from include.platform.services import postgres
 from include.settings import Settings
 from tests.support.waiting import wait_until
 
@@ -99,7 +99,7 @@ def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
 
 def cut_connections(settings: Settings, role: str) -> None:
     """End the connections of a role to the database, as a crash of their backends would."""
-    with _superuser(settings) as cursor:
+    with superuser(settings) as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
             [settings.database_name, role],
@@ -111,7 +111,7 @@ def database_away(settings: Settings) -> Iterator[None]:
     """Meanwhile, nobody can connect to the database, and whoever was connected is cut off."""
     change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     database = sql.Identifier(settings.database_name)
-    with _superuser(settings) as cursor:
+    with superuser(settings) as cursor:
         cursor.execute(change.format(database, sql.SQL("false")))
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [settings.database_name]
@@ -119,12 +119,13 @@ def database_away(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        with _superuser(settings) as cursor:
+        with superuser(settings) as cursor:
             cursor.execute(change.format(database, sql.SQL("true")))
 
 
 @contextmanager
-def _superuser(settings: Settings) -> Iterator[Cursor]:
+def superuser(settings: Settings) -> Iterator[Cursor]:
+    """A cursor of the superuser, each statement its own transaction: for what no role of the platform may do."""
     connection = psycopg2.connect(
         host=settings.database_host, port=settings.database_port, user="postgres", dbname="postgres"
     )

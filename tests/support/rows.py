@@ -18,7 +18,8 @@ _ROLLUP = """
 INSERT INTO shop.rollup_minute AS rollup (minute, event_type, category, currency, events, quantity, amount, batch_id)
 SELECT date_trunc('minute', event_time), event_type, category, currency,
        count(*), coalesce(sum(quantity), 0), coalesce(sum(unit_price * quantity), 0), batch_id
-FROM shop.events WHERE batch_id = %s
+FROM shop.events
+WHERE batch_id = %s AND event_time >= (SELECT day FROM shop.rollup_horizon)
 GROUP BY date_trunc('minute', event_time), event_type, category, currency, batch_id
 ON CONFLICT (minute, event_type, category, currency) DO UPDATE
 SET events = rollup.events + excluded.events, quantity = rollup.quantity + excluded.quantity,
@@ -101,13 +102,18 @@ def load_batch(
     with transaction(owner_dsn) as cursor:
         cursor.execute(
             "INSERT INTO shop.batches (query, epoch, spark_batch_id, files, read, accepted, duplicate,"
-            " rejected, started_at, committed_at) VALUES ('events', 1, %(number)s, 1, %(read)s, %(accepted)s,"
-            " 0, %(rejected)s, %(at)s, %(at)s) RETURNING batch_id",
-            {**counts, "number": number, "at": ingested_at},
+            " rejected, max_event_time, started_at, committed_at) VALUES ('events', 1, %(number)s, 1, %(read)s,"
+            " %(accepted)s, 0, %(rejected)s, %(newest)s, %(at)s, %(at)s) RETURNING batch_id",
+            {
+                **counts,
+                "number": number,
+                "newest": max((event["event_time"] for event in events), default=None),
+                "at": ingested_at,
+            },
         )
         batch_id = cursor.fetchone()[0]
         cursor.execute(
-            "INSERT INTO shop.files (name, state, size_bytes, arrived_at, settled_at, batch_id, read, accepted,"
+            "INSERT INTO shop.files (name, state, size_bytes, arrived_at, finished_at, batch_id, read, accepted,"
             " rejected) VALUES (%(name)s, 'loaded', 0, %(at)s, %(at)s, %(batch_id)s, %(read)s, %(accepted)s,"
             " %(rejected)s) RETURNING file_id",
             {**counts, "name": name, "at": ingested_at, "batch_id": batch_id},

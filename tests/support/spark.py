@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from include.platform.java import prepare_java
-from include.platform.programs import PROGRAMS
-from include.platform.spark import alive_workers
+from include.platform.installation.java import prepare_java
+from include.platform.programs.catalog import PROGRAMS
+from include.platform.services.spark import alive_workers
+from include.platform.services.spark_security import secure_spark
 from include.settings import Settings
 from tests.support.sockets import free_ports
 from tests.support.waiting import wait_until
@@ -26,6 +27,7 @@ def with_spark_ports(settings: Settings) -> Settings:
 def running_spark(settings: Settings) -> Iterator[None]:
     """A master and a worker, ready for drivers; ended with the drivers that they still run."""
     prepare_java(settings)
+    secure_spark(settings)
     with ExitStack() as stack:
         for name in ("spark-master", "spark-worker"):
             program = PROGRAMS[name]

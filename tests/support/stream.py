@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from include.settings import Settings
-from include.stream.admission import Admission
-from include.stream.epoch import Driver, take_epoch
-from include.stream.landing import Landing
+from include.stream.intake.admission import Admission
+from include.stream.intake.landing import Landing
+from include.stream.supervision.epoch import Driver, take_epoch
 
 MIB = 1024 * 1024
 
@@ -17,9 +17,13 @@ def next_epoch(settings: Settings, query: str = "events") -> int:
     return take_epoch(settings.dsn("ingest"), query, Driver("continuous", "test", 1))
 
 
-def admission_of(settings: Settings, epoch: int, query: str = "events", **options: Any) -> Admission:
+def admission_of(
+    settings: Settings, epoch: int, query: str = "events", *, takes_over: bool = True, **options: Any
+) -> Admission:
     """The admitting side of the driver that holds ``epoch``, over the folders of the settings."""
-    limits = {"max_files": 10, "max_bytes": MIB, "part_bytes": MIB // 2, **options}
+    limits = {"max_files": 10, "max_bytes": MIB, "slice_bytes": MIB // 2, **options}
     landing = Landing.of(settings)
     landing.make()
+    if takes_over:
+        landing.take_over(epoch)
     return Admission(settings.dsn("ingest"), landing, query, epoch, **limits)

@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg2
 
 from include.errors import PlatformError
-from include.platform.postgres import MAJOR_VERSION, server_user
+from include.platform.services.postgres import MAJOR_VERSION, server_user
 from include.settings import REPOSITORY, Settings
 from tests.support.sockets import free_ports
 from tests.support.waiting import wait_until
@@ -141,7 +141,9 @@ def make_root(root: Path) -> None:
     for name in ("run/secrets", "etc/shopstream/ca", "var/lib/postgresql", "var/run/postgresql"):
         (root / name).mkdir(parents=True)
     (root / "run/secrets/postgres-password").write_text("correct-horse-battery\n")
-    shutil.copy(REPOSITORY / "include" / "platform" / "postgresql.conf", root / "etc/shopstream/postgresql.conf")
+    shutil.copy(
+        REPOSITORY / "include" / "platform" / "services" / "postgresql.conf", root / "etc/shopstream/postgresql.conf"
+    )
     user = server_user()
     if user:
         for path in (root, *root.rglob("*")):

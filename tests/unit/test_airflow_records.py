@@ -1,4 +1,4 @@
-"""Airflow's records: when their removal is started, and what it is told."""
+"""Tests of the daily cleanup of Airflow's records: when it starts and how it reports a failure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from include.errors import PlatformError
-from include.platform.airflow_records import EVERY, RecordsCleaner
+from include.platform.services.airflow_records import EVERY, RecordsCleaner
 from include.settings import Settings
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 def cleaner(tmp_path: Path) -> Callable[[str], RecordsCleaner]:
-    """Makes one of a new instance that would run some Python instead."""
+    """Return a factory of cleaners that run a Python program in place of Airflow's cleanup."""
     settings = Settings.from_env({"SHOPSTREAM_HOME": str(tmp_path)})
     (tmp_path / "airflow").mkdir()
     return lambda program: RecordsCleaner(settings, (sys.executable, "-c", program))
@@ -29,7 +29,9 @@ def a_day_passes(home: Path) -> None:
     os.utime(home / "airflow" / "cleaned", (before, before))
 
 
-def test_it_starts_once_a_day_and_not_on_the_first(cleaner: Callable[[str], RecordsCleaner], tmp_path: Path) -> None:
+def test_it_starts_once_a_day_but_not_on_the_first_day(
+    cleaner: Callable[[str], RecordsCleaner], tmp_path: Path
+) -> None:
     done = tmp_path / "done"
     program = f"open({str(done)!r}, 'a').write('x')"
     cleaner(program).clean_when_due()
@@ -50,7 +52,7 @@ def test_it_starts_once_a_day_and_not_on_the_first(cleaner: Callable[[str], Reco
     assert done.read_text() == "x"
 
 
-def test_a_failure_is_told_and_tried_again(cleaner: Callable[[str], RecordsCleaner], tmp_path: Path) -> None:
+def test_a_failure_is_reported_and_retried(cleaner: Callable[[str], RecordsCleaner], tmp_path: Path) -> None:
     attempts = tmp_path / "attempts"
     ours = cleaner(f"open({str(attempts)!r}, 'a').write('x'); raise SystemExit(3)")
     ours.clean_when_due()

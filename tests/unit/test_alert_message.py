@@ -1,4 +1,4 @@
-"""A message says all that its reader needs, and what it quotes stays text wherever it goes."""
+"""Tests of alert messages: they are complete, and quoted values stay plain text in every format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def message(**changes: Any) -> Message:
 
 
 class Elements(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
+    """Collect the element names, links and text of an HTML page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def test_a_message_says_who_what_since_when_and_what_to_do() -> None:
+def test_a_message_says_what_failed_since_when_and_what_to_do() -> None:
     one = message(occurrences=3, last_raised_at=RAISED_AT + timedelta(minutes=5), earlier=2)
     assert one.subject == "[critical] refresh_views.refresh: refresh failed: deadlock detected"
     assert one.text.splitlines() == [
@@ -75,7 +75,7 @@ def test_a_message_says_who_what_since_when_and_what_to_do() -> None:
         ({"resolution": "by Ann"}, "[critical] recovered: ", "2026-11-24 11:00:00 UTC, after 90 min (by Ann)"),
     ],
 )
-def test_a_reminder_and_the_end_say_so(changes: dict[str, Any], subject: str, over: str | None) -> None:
+def test_a_reminder_and_a_recovery_say_so(changes: dict[str, Any], subject: str, over: str | None) -> None:
     if "resolution" in changes:
         changes = {**changes, "occasion": "recovered", "resolved_at": RAISED_AT + timedelta(minutes=90)}
     one = message(**changes)
@@ -83,7 +83,7 @@ def test_a_reminder_and_the_end_say_so(changes: dict[str, Any], subject: str, ov
     assert one.facts.get("Over") == over
 
 
-def test_what_is_quoted_stays_text() -> None:
+def test_quoted_values_stay_plain_text() -> None:
     one = message(title=f"product {HOSTILE}", detail=HOSTILE, source=HOSTILE, owner=HOSTILE, resolution=HOSTILE)
     assert "\n" not in one.subject
     assert "\r" not in one.subject
@@ -92,25 +92,25 @@ def test_what_is_quoted_stays_text() -> None:
     assert '<img src=x onerror="alert(1)">' in page.text
     assert "<!channel>" not in json.dumps(one.slack)
     assert "&lt;!channel&gt;" in one.slack["text"]
-    # Nothing in the text ends the block that it stands in.
+    # The quoted text cannot end the code block that holds it.
     assert one.slack["attachments"][0]["text"].count("```") == 2
     assert one.payload["detail"] == HOSTILE
 
 
-def test_a_subject_is_one_line_of_bearable_length() -> None:
+def test_a_subject_is_one_line_of_at_most_180_characters() -> None:
     subject = message(title="x" * 5000).subject
     assert len(subject) == 180
     assert subject.endswith("…")
 
 
-def test_only_pages_are_linked() -> None:
+def test_only_web_pages_are_linked() -> None:
     one = message(url="javascript:alert(1)", runbook_url=None)
     assert one.links == {}
     assert Elements(one.html).links == []
     assert one.payload["url"] is None
 
 
-def test_a_chat_gets_no_more_than_it_shows() -> None:
+def test_a_chat_message_fits_the_limit_of_the_chat() -> None:
     attachment = message(detail="x" * 8000).slack["attachments"][0]
     assert len(attachment["text"]) < 3000
     assert attachment["text"].endswith(
@@ -122,7 +122,7 @@ def test_a_chat_gets_no_more_than_it_shows() -> None:
 @pytest.mark.parametrize(
     "changes", [{}, {"occasion": "recovered", "resolved_at": RAISED_AT, "resolution": "recovered"}]
 )
-def test_the_payload_keeps_to_its_published_schema(changes: dict[str, Any]) -> None:
+def test_the_payload_matches_its_published_schema(changes: dict[str, Any]) -> None:
     schema = json.loads((REPOSITORY / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
     payload = json.loads(json.dumps(message(**changes).payload))
     jsonschema.validate(payload, schema, format_checker=jsonschema.FormatChecker())

@@ -1,8 +1,9 @@
-"""The directions of imports: dags and jobs build on include, and on nothing of each other."""
+"""Tests of the import directions: dags and jobs import include, and never each other."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from include.settings import REPOSITORY
 
 
 def modules_of(folder: str) -> list[Path]:
-    """Every Python file below a folder of the repository."""
+    """Return every Python file below a folder of the repository."""
     found = sorted((REPOSITORY / folder).rglob("*.py"))
     assert found, f"no Python files below {folder}"
     return found
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """The full names of what a file imports, wherever in it."""
+    """Yield the full name of every import in a file, including imports inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -29,7 +30,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 def offenders(folder: str, forbidden: str, *, except_below: str | None = None) -> list[str]:
-    """The files below ``folder`` that import ``forbidden`` or something in it."""
+    """Return the files below ``folder`` that import ``forbidden`` or something in it."""
     return [
         f"{path.relative_to(REPOSITORY)} imports {name}"
         for path in modules_of(folder)
@@ -55,11 +56,11 @@ def offenders(folder: str, forbidden: str, *, except_below: str | None = None) -
         ("jobs", "tests"),
     ],
 )
-def test_never_imports(folder: str, forbidden: str) -> None:
+def test_a_folder_never_imports_a_forbidden_package(folder: str, forbidden: str) -> None:
     assert offenders(folder, forbidden) == []
 
 
-def test_airflow_is_imported_only_by_its_own_part_of_include() -> None:
+def test_airflow_is_imported_only_below_include_airflow() -> None:
     assert offenders("include", "airflow", except_below="include/airflow") == []
     assert offenders("include", "include.airflow", except_below="include/airflow") == []
 
@@ -68,9 +69,16 @@ def test_airflow_is_imported_only_by_its_own_part_of_include() -> None:
     ("heavy", "home"),
     [("great_expectations", "include/quality"), ("faker", "include/generator"), ("pandas", "include/quality")],
 )
-def test_heavy_libraries_stay_at_home(heavy: str, home: str) -> None:
+def test_heavy_libraries_are_imported_only_in_their_own_folder(heavy: str, home: str) -> None:
     assert offenders("include", heavy, except_below=home) == []
     assert offenders("dags", heavy) == []
+
+
+def test_the_architecture_page_names_existing_files() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:dags|docs|expectations|include|jobs|tests)/[\w/.]*)`", page)
+    assert len(named) > 30
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 
 def test_the_check_itself_sees_an_import(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The chaos harness itself: its schedule is replayable, and its proxy tells the messages of the protocol apart."""
+"""Tests of the chaos harness: its schedule is replayable, and its proxy separates protocol messages."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.__main__ import main
-from tests.chaos.faults import FAULTS
-from tests.chaos.schedule import schedule
-from tests.chaos.table import BEGIN, END, write_into
-from tests.chaos.wire import Framing
+from tests.programs.chaos.__main__ import main
+from tests.programs.chaos.faults import FAULTS
+from tests.programs.chaos.schedule import schedule
+from tests.programs.chaos.table import BEGIN, END, write_into
+from tests.programs.chaos.wire import Framing
 
 
 def names_and_draws(seed: int, count: int) -> list[tuple[str, float]]:
-    """The first faults of a schedule, each with the first number that it would draw."""
+    """Return the first faults of a schedule, each with the first random number that it would draw."""
     return [(fault.name, chance.random()) for fault, chance in itertools.islice(schedule(seed), count)]
 
 
@@ -40,7 +40,7 @@ def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def message(kind: bytes, body: bytes) -> bytes:
-    """A message of protocol version 3."""
+    """Build a message of PostgreSQL's protocol version 3."""
     return kind + (len(body) + 4).to_bytes(4) + body
 
 
@@ -50,7 +50,7 @@ COPY_DATA = message(b"d", b"a\tb\n")
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_messages_are_told_apart_however_they_are_cut(size: int) -> None:
+def test_messages_are_separated_wherever_the_stream_is_cut(size: int) -> None:
     framing = Framing(is_started=False)
     stream = STARTUP + QUERY + COPY_DATA
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
@@ -60,13 +60,13 @@ def test_messages_are_told_apart_however_they_are_cut(size: int) -> None:
     assert framing.user == "shop_ingest"
 
 
-def test_a_request_for_tls_comes_before_the_startup() -> None:
+def test_a_tls_request_is_recognized_before_the_startup() -> None:
     framing = Framing(is_started=False)
     found = list(framing.feed(message(b"", (80877103).to_bytes(4)) + STARTUP + QUERY))
     assert [one.kind for one in found] == [b"", b"", b"Q"]
 
 
-def test_the_table_replaces_the_one_before_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_old_table_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     write_into(page, "new")

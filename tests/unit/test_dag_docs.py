@@ -1,4 +1,4 @@
-"""docs/dags.md is what the DAG files say."""
+"""Tests that docs/dags.md is generated from the current DAG files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "run `python -m include.airflow.dag_docs`"
 
 
-def test_check_tells_a_stale_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_check_reports_a_stale_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     page = tmp_path / "docs" / "dags.md"
     monkeypatch.setattr("include.airflow.dag_docs.PAGE", page)
     assert main(["--check"]) == 1

@@ -1,4 +1,4 @@
-"""Alert rules, dashboards and docs name metrics that exist."""
+"""Tests that alert rules, dashboards and docs name existing metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.settings import REPOSITORY
 
 RULES = REPOSITORY / "docker" / "prometheus" / "rules.yml"
 DASHBOARDS = sorted((REPOSITORY / "docker" / "grafana" / "dashboards").glob("*.json"))
-# Those of Spark's master and workers; tests/e2e/test_observability.py finds them in a running one.
+# Metrics of Spark's master and workers. tests/e2e/test_observability.py finds them in a running cluster.
 SPARK = {
     "metrics_master_aliveWorkers_Value",
     "metrics_worker_coresUsed_Value",
@@ -31,7 +31,7 @@ KNOWN = (
         for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))
     }
 )
-# Words of the query language, its functions, and the labels that the queries group by.
+# PromQL keywords and functions, and the labels that the queries group by.
 LANGUAGE = {
     *("and", "by", "on", "sum", "without", "max", "time"),
     *("rate", "changes", "increase", "delta", "histogram_quantile"),
@@ -40,7 +40,7 @@ LANGUAGE = {
 
 
 def named(query: str) -> set[str]:
-    """The metrics that a query names: every word that is not of the language, a label or its value."""
+    """Return the metrics that a query names: every word except keywords, labels and label values."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b[0-9][0-9.]*", " ", query)
     return set(re.findall(r"[a-zA-Z_]\w*", bare)) - LANGUAGE
 
@@ -68,14 +68,14 @@ def test_a_dashboard_names_only_metrics_that_exist(path: Any) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_can_be_read(path: Any) -> None:
+def test_a_dashboard_is_well_formed(path: Any) -> None:
     board = json.loads(path.read_text(encoding="utf-8"))
     assert board["uid"] == path.stem
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     for panel in board["panels"]:
         assert panel["title"]
         assert panel["description"].endswith("."), panel["title"]
-        # As docker/grafana/provisioning names it.
+        # The data source as docker/grafana/provisioning names it.
         assert panel["datasource"] == {"type": "prometheus", "uid": "prometheus"}
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
 
@@ -83,7 +83,7 @@ def test_a_dashboard_can_be_read(path: Any) -> None:
 def test_every_metric_is_on_a_dashboard_or_in_a_rule() -> None:
     text = RULES.read_text(encoding="utf-8") + "".join(path.read_text(encoding="utf-8") for path in DASHBOARDS)
     unseen = {name for name, _, _ in metrics() if name not in text}
-    # What a person looks up when the others say that something is wrong.
+    # Metrics that an operator looks up only after the others have shown a problem.
     assert unseen == {
         "shopstream_alerts_unacknowledged",
         "shopstream_objective_met",
@@ -100,5 +100,5 @@ def test_the_page_is_up_to_date() -> None:
     assert text == with_metrics(text), "run `make docs` and commit docs/observability.md"
 
 
-def test_a_metric_that_does_not_exist_is_found() -> None:
+def test_an_unknown_metric_is_found() -> None:
     assert named('rate(shopstream_rowz_total{outcome="x"}[5m]) > 0.5') - KNOWN == {"shopstream_rowz_total"}

@@ -1,4 +1,4 @@
-"""What the generator refuses to start with."""
+"""Tests of the options that the generator refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event ids, times and fields as text."""
+"""Tests of event ids, times and CSV fields rendered as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @given(_MILLISECONDS, st.integers(0, 2**32))
-def test_uuid7_is_one_and_carries_its_time(times: list[int], seed: int) -> None:
+def test_uuid7_is_valid_and_carries_its_time(times: list[int], seed: int) -> None:
     texts = uuid7(np.array(times, np.int64), np.random.default_rng(seed)).to_pylist()
     assert len(texts) == len(times)
     for text, time_ms in zip(texts, times, strict=True):

@@ -1,4 +1,4 @@
-"""Delivery: whole files by rename, manifests before them, at the clock's pace, and an end without half a file."""
+"""Tests of delivery: files appear whole, after their manifests and on time, and no stop leaves half a file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_delivers_files_and_manifests(landing: Path, manifests: Path) -> None:
 
 @contextmanager
 def audited() -> Iterator[list[tuple[str, str]]]:
-    """What this process opens for writing and renames, as the interpreter itself reports it."""
+    """Record the files that this process opens for writing or renames, from the interpreter's audit events."""
     seen: list[tuple[str, str]] = []
     is_on = True
 
@@ -62,7 +62,7 @@ def audited() -> Iterator[list[tuple[str, str]]]:
         elif event == "os.rename":
             seen.append(("rename", str(arguments[1])))
 
-    sys.addaudithook(hook)  # Cannot be removed: it is switched off instead.
+    sys.addaudithook(hook)  # An audit hook cannot be removed, so it is switched off below.
     try:
         yield seen
     finally:
@@ -119,13 +119,13 @@ def test_a_paced_run_that_is_behind_catches_up(landing: Path, manifests: Path) -
     assert totals.behind_seconds > 3000
 
 
-def test_stops_between_files_when_told(landing: Path, manifests: Path) -> None:
+def test_generation_stops_between_files_on_request(landing: Path, manifests: Path) -> None:
     totals = generate(make_options(), landing, manifests, stop=lambda: len(list(landing.glob("*.csv"))) == 3)
     assert totals.files == 3
     assert len(list(landing.iterdir())) == len(list(manifests.iterdir())) == 3
 
 
-def test_stops_while_it_waits(landing: Path, manifests: Path) -> None:
+def test_generation_stops_while_it_waits(landing: Path, manifests: Path) -> None:
     options = make_options(start=datetime.now(UTC), duration_seconds=None, rows_per_file=100_000, is_paced=True)
     asked: list[float] = []
 
@@ -143,7 +143,7 @@ def test_stops_while_it_waits(landing: Path, manifests: Path) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the command line in a process of its own; whatever still runs at the end is killed."""
+    """Yield a function that starts the command line in a process; kill the processes that still run at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -201,9 +201,7 @@ def test_a_kill_leaves_no_half_file(command: Callable[..., subprocess.Popen[str]
     check_whole(tmp_path / "landing", tmp_path / "landing-manifests")
 
 
-def test_the_command_delivers_what_its_options_say(
-    command: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_the_command_applies_its_options(command: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     arguments = ["--no-pace", "--rate", "20", "--duration", "300", "--rows-per-file", "500", "--seed", "7"]
     arguments += ["--start", "2026-03-04T17:30:00Z"]
     arguments += ["--bad-share", "0.05", "--duplicate-share", "0.05", "--late-share", "0.05"]

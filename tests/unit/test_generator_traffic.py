@@ -1,4 +1,4 @@
-"""How visits go: in order, with drop-off, by people who come back, at the hours of their own day."""
+"""Tests of generated visits: order of steps, drop-off, returning visitors, and local hours of the day."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_journey_goes_from_view_to_purchase(traffic: Traffic) -> None:
     assert reached[VIEW] > reached[CART] > reached[ORDER] > reached[PURCHASE] > 300
 
 
-def test_fields_are_there_for_the_types_that_need_them(pools: tuple[Customers, Products], traffic: Traffic) -> None:
+def test_fields_are_present_for_the_types_that_need_them(pools: tuple[Customers, Products], traffic: Traffic) -> None:
     journeys = traffic.journeys(2000, START_MS, HOUR_MS)
     alone = traffic.single_events(np.arange(5000, dtype=np.int8) % len(EVENT_TYPES), START_MS, HOUR_MS)
     for events in (journeys, alone):
@@ -85,18 +85,18 @@ def test_fields_are_there_for_the_types_that_need_them(pools: tuple[Customers, P
             assert np.array_equal(present, needs)
 
 
-def test_the_mean_journey_is_as_long_as_the_calendar_thinks(traffic: Traffic) -> None:
+def test_the_mean_journey_is_as_long_as_the_calendar_assumes(traffic: Traffic) -> None:
     assert len(traffic.journeys(20_000, START_MS, 24 * HOUR_MS)) / 20_000 == pytest.approx(JOURNEY_EVENTS, rel=0.1)
 
 
-def test_sessions_and_orders_have_numbers_of_their_own(traffic: Traffic) -> None:
+def test_session_and_order_numbers_are_unique(traffic: Traffic) -> None:
     events = np.concatenate([traffic.journeys(5000, START_MS, HOUR_MS), traffic.journeys(5000, START_MS, HOUR_MS)])
     assert len(set(events["session"].tolist())) == 10_000
     orders = events[events["type"] == ORDER]["order"].tolist()
     assert len(set(orders)) == len(orders) > 1000
 
 
-def test_few_products_and_customers_make_much_of_the_traffic(traffic: Traffic) -> None:
+def test_few_products_and_customers_make_up_much_of_the_traffic(traffic: Traffic) -> None:
     glances = traffic.glances(50_000, START_MS, HOUR_MS)
     products = np.sort(np.bincount(glances["product"]))[::-1]
     customers = np.sort(np.bincount(glances["customer"]))[::-1]
@@ -106,7 +106,7 @@ def test_few_products_and_customers_make_much_of_the_traffic(traffic: Traffic) -
     assert (customers > 1).sum() > 5000, "many come back"
 
 
-def test_people_come_at_the_hours_of_their_own_day(pools: tuple[Customers, Products], traffic: Traffic) -> None:
+def test_visitors_come_at_their_local_hours(pools: tuple[Customers, Products], traffic: Traffic) -> None:
     country = np.array(pools[0].texts["country"])
     midnight_ms = START_MS // (24 * HOUR_MS) * 24 * HOUR_MS
 
@@ -117,7 +117,7 @@ def test_people_come_at_the_hours_of_their_own_day(pools: tuple[Customers, Produ
     assert share_of_americans(2) > 2 * share_of_americans(9)
 
 
-def test_the_evening_buys_more_than_the_night(pools: tuple[Customers, Products], traffic: Traffic) -> None:
+def test_conversion_is_higher_in_the_evening_than_at_night(pools: tuple[Customers, Products], traffic: Traffic) -> None:
     midnight_ms = START_MS // (24 * HOUR_MS) * 24 * HOUR_MS
     country = np.array(pools[0].texts["country"])
 
@@ -129,7 +129,7 @@ def test_the_evening_buys_more_than_the_night(pools: tuple[Customers, Products],
     assert orders_per_cart(18) > 1.3 * orders_per_cart(2)
 
 
-def test_the_best_segments_buy_more_readily(pools: tuple[Customers, Products], traffic: Traffic) -> None:
+def test_better_segments_convert_better(pools: tuple[Customers, Products], traffic: Traffic) -> None:
     segment = np.array(pools[0].texts["customer_segment"])
     events = traffic.journeys(60_000, START_MS, HOUR_MS)
     carts = Counter(segment[pick(events, np.flatnonzero(events["type"] == CART))["customer"]].tolist())
@@ -138,14 +138,14 @@ def test_the_best_segments_buy_more_readily(pools: tuple[Customers, Products], t
     assert conversion["vip"] > conversion["loyal"] > conversion["regular"] > conversion["new"]
 
 
-def test_pick_is_indexing(traffic: Traffic) -> None:
+def test_pick_equals_indexing(traffic: Traffic) -> None:
     events = traffic.journeys(100, START_MS, HOUR_MS)
     where = np.array([5, 0, 17, 5])
     assert np.array_equal(pick(events, where), events[where])
     assert len(pick(events, where[:0])) == 0
 
 
-def test_the_calendar_carries_visits_over_and_keeps_whole_journeys(traffic: Traffic) -> None:
+def test_the_calendar_carries_visits_over_and_keeps_journeys_whole(traffic: Traffic) -> None:
     calendar = Calendar(traffic, START_MS, 1000.0)
     windows = [calendar.take(number, 200, 1000.0) for number in range(900)]
     for number, events in enumerate(windows):
@@ -159,7 +159,7 @@ def test_the_calendar_carries_visits_over_and_keeps_whole_journeys(traffic: Traf
         assert PURCHASE not in types or types.index(ORDER) < types.index(PURCHASE)
         spread[int((steps["time_ms"].max() - START_MS) // 1000 > (steps["time_ms"].min() - START_MS) // 1000)] += 1
     assert spread[True] > 10_000, "most journeys reach over several windows"
-    # Past the first minutes, when nobody can have bought yet, the mix is steady.
+    # The mix is steady after the first minutes, in which no visitor can have reached a purchase.
     late = np.concatenate(windows[600:])
     assert 0.03 < (late["type"] == PURCHASE).mean() < 0.08
     delay_ms = [START_MS + number * 1000 - events["time_ms"].min() for number, events in enumerate(windows)]
@@ -173,7 +173,7 @@ _PRINT_POOLS = (
 
 
 def test_the_pools_are_the_same_in_every_process() -> None:
-    """Python hashes texts differently from process to process, which some of Faker's locales let through."""
+    """Python salts string hashes in each process, and the output of some Faker locales depends on them."""
     digests = {
         subprocess.run(
             [sys.executable, "-c", _PRINT_POOLS],

@@ -1,4 +1,4 @@
-"""Logs for people and for programs: both carry the ids of what they tell of."""
+"""Tests of text and JSON logs: both carry the ids of what a line is about."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 def written(capsys: pytest.CaptureFixture[str], log_format: LogFormat) -> str:
-    """What one line with ids and one with an error come to."""
+    """Log one line with ids and one with an error; return the output."""
     start_logging(log_format)
     log = logging.getLogger("jobs.query")
     bind(epoch=7)
@@ -49,14 +49,14 @@ def test_a_json_line_carries_the_ids_of_the_process_and_its_own(capsys: pytest.C
     assert second["exception"].endswith("ValueError: no")
 
 
-def test_a_line_for_people_carries_them_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_line_carries_the_same_ids(capsys: pytest.CaptureFixture[str]) -> None:
     first, second, *_, last = written(capsys, "text").splitlines()
     assert first.endswith("INFO batch 12 committed [epoch=7 batch_id=12 file_ids=(3, 4)]")
     assert second.endswith("ERROR the driver gives up [epoch=7]")
     assert last == "ValueError: no"
 
 
-def test_an_id_that_holds_no_more_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unbound_id_is_removed(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging("text")
     bind(epoch=7, mode="drain")
     bind(epoch=None)

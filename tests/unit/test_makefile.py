@@ -1,4 +1,4 @@
-"""The Makefile and what is said about it."""
+"""Tests of the Makefile and its documentation."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_help_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_operations_page_tells_of_the_target(target: str) -> None:
+def test_the_operations_page_documents_the_target(target: str) -> None:
     assert f"make {target}" in (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
-def test_load_without_files_says_how() -> None:
+def test_load_without_files_prints_its_usage() -> None:
     command = ["make", "--no-print-directory", "load", "PYTHON=true"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Manifests on disk: exact, checked, and written by rename."""
+"""Tests of manifest files: exact, validated, and written by rename."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_reads_what_it_wrote(tmp_path: Path) -> None:
+def test_a_manifest_reads_back_unchanged(tmp_path: Path) -> None:
     path = write_manifest(MANIFEST, tmp_path)
     assert path == manifest_path(tmp_path, MANIFEST.file) == tmp_path / "events-a-1-000000.csv.json"
     assert read_manifest(path) == MANIFEST
@@ -94,7 +94,7 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-def test_what_is_not_json_is_named(tmp_path: Path) -> None:
+def test_invalid_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "wrong.csv.json"
     path.write_bytes(to_json(MANIFEST)[:50])
     with pytest.raises(ManifestError, match="is not a manifest: Invalid JSON"):

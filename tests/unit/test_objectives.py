@@ -1,4 +1,4 @@
-"""What is promised, and what becomes of a miss minute by minute."""
+"""Tests of the objectives, and of how a miss develops minute by minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.db import load_queries
 from include.objectives.announce import alert_of
 from include.objectives.catalog import Objective, describe, objectives_of
 from include.objectives.causes import WATCH
-from include.objectives.misses import LONGEST_GAP, JudgedMinute, Miss, follow
+from include.objectives.misses import LONGEST_GAP, EvaluatedMinute, Miss, follow
 from include.objectives.page import PAGE, with_objectives
 from include.settings import Settings
 
@@ -31,9 +31,9 @@ def after(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-def judged(objective: Objective, values: Sequence[float | None], first: int = 0) -> list[JudgedMinute]:
-    """Minutes in a row with these values."""
-    return [JudgedMinute(after(first + n), value, objective.is_met(value)) for n, value in enumerate(values)]
+def judged(objective: Objective, values: Sequence[float | None], first: int = 0) -> list[EvaluatedMinute]:
+    """Return consecutive minutes with these values."""
+    return [EvaluatedMinute(after(first + n), value, objective.is_met(value)) for n, value in enumerate(values)]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
@@ -42,20 +42,20 @@ def test_an_objective_can_be_measured_explained_and_acted_upon(objective: Object
     assert set(objective.causes) - {WATCH} <= set(load_queries("objective_causes"))
     assert objective.causes
     assert 0.9 <= objective.target < 1
-    assert objective.patience_minutes >= 1
+    assert objective.grace_minutes >= 1
     for text in (objective.measures, objective.why, objective.runbook):
         assert text.endswith(".")
-    # The alert is told apart by its title.
+    # The title must be the same each time, so it holds no number.
     assert not re.search(r"\d", objective.title)
 
 
-def test_every_query_of_causes_is_asked_by_some_objective() -> None:
+def test_every_query_of_causes_belongs_to_an_objective() -> None:
     assert set(load_queries("objective_causes")) == {
         cause for one in OBJECTIVES.values() for cause in one.causes if cause != WATCH
     }
 
 
-def test_the_bound_of_the_backlog_is_the_setting() -> None:
+def test_the_bound_of_the_backlog_follows_its_setting() -> None:
     bounds = {one.name: one.bound for one in objectives_of(Settings(max_backlog_files=7))}
     assert bounds["backlog"] == 7
     assert bounds["freshness"] == 5
@@ -71,11 +71,11 @@ def test_the_bound_of_the_backlog_is_the_setting() -> None:
         (AVAILABILITY, 0.74, False),
     ],
 )
-def test_the_bound_itself_is_met(objective: Objective, value: float | None, is_met: bool) -> None:
+def test_a_value_at_the_bound_meets_the_objective(objective: Objective, value: float | None, is_met: bool) -> None:
     assert objective.is_met(value) is is_met
 
 
-def test_the_worst_value_is_on_the_wrong_side() -> None:
+def test_the_worst_value_depends_on_the_direction_of_the_bound() -> None:
     assert FRESHNESS.worst(6.0, 9.0, None) == 9.0
     assert AVAILABILITY.worst(0.5, 0.1) == 0.1
     assert FRESHNESS.worst(None) is None
@@ -90,7 +90,7 @@ def test_a_miss_begins_lasts_and_ends() -> None:
     ]
 
 
-def test_an_open_miss_goes_on_where_it_was() -> None:
+def test_an_open_miss_continues() -> None:
     before = Miss(after(0), after(2), 12, miss_id=5, cause="a cause")
     assert follow(FRESHNESS, before, []) == [before]
     assert follow(FRESHNESS, before, judged(FRESHNESS, [6], first=2)) == [replace(before, missed_until=after(3))]
@@ -99,7 +99,7 @@ def test_an_open_miss_goes_on_where_it_was() -> None:
     ]
 
 
-def test_a_gap_that_nobody_watched_ends_a_miss() -> None:
+def test_a_gap_in_the_measurements_ends_a_miss() -> None:
     before = Miss(after(0), after(1), 12, miss_id=5)
     gap = LONGEST_GAP / timedelta(minutes=1)
     (longer,) = follow(FRESHNESS, before, judged(FRESHNESS, [6], first=int(1 + gap)))
@@ -114,11 +114,11 @@ def test_an_alert_says_how_bad_since_when_why_and_what_to_do() -> None:
     assert (alert.key, alert.severity, alert.run_id, alert.url) == ("objective: freshness", "warning", "r", "u")
     assert alert.title == "Objective missed: events are in PostgreSQL in time"
     assert alert.detail.splitlines() == [
-        "freshness was 12.3 s at worst, promised is at most 5 s; since 2026-11-24 09:00 UTC, 3 minutes.",
+        "freshness was 12.3 s at worst, the bound is at most 5 s; missed since 2026-11-24 09:00 UTC, 3 minutes.",
         "Cause: a large file: a.csv",
         f"What to do: {FRESHNESS.runbook}",
     ]
-    assert "Cause: not known" in alert_of(AVAILABILITY, Miss(after(0), after(1), 0)).detail
+    assert "Cause: unknown" in alert_of(AVAILABILITY, Miss(after(0), after(1), 0)).detail
 
 
 @pytest.mark.parametrize(
@@ -130,5 +130,5 @@ def test_an_alert_says_how_bad_since_when_why_and_what_to_do() -> None:
         (1234, "files", "1,234 files"),
     ],
 )
-def test_values_are_written_for_people(value: float, unit: str, text: str) -> None:
+def test_values_are_formatted_for_readers(value: float, unit: str, text: str) -> None:
     assert describe(value, unit) == text

@@ -1,4 +1,4 @@
-"""What a container refuses to start without, and how it says so."""
+"""Tests of what a container needs to start, and of the errors when it is missing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from include.errors import PlatformError
-from include.platform import container
-from include.platform.container import EXIT_CONFIGURATION, check, main
-from include.platform.preflight import check_secrets
-from include.platform.secrets import AIRFLOW_FILES, airflow_secrets
-from include.platform.spark import check_version
+from include.platform.instance.secrets import AIRFLOW_FILES, airflow_secrets
+from include.platform.programs import container
+from include.platform.programs.container import EXIT_CONFIGURATION, check, main
+from include.platform.programs.preflight import check_secrets
+from include.platform.services.spark import check_version
 from include.settings import Settings
 from tests.support.http import answering
 from tests.support.sockets import free_ports
@@ -23,7 +23,7 @@ _NO_DRIVER = "/v1/submissions/status/none"
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """A directory with everything that Airflow needs."""
+    """Return a directory with every secret that Airflow needs."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name in AIRFLOW_FILES:
@@ -34,12 +34,12 @@ def secrets(tmp_path: Path) -> Path:
     return secrets
 
 
-def test_secrets_that_are_there_are_accepted(secrets: Path) -> None:
+def test_complete_secrets_are_accepted(secrets: Path) -> None:
     check_secrets(Settings(secrets=secrets), AIRFLOW_FILES, ["shop_owner"])
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("corrupt", "told"),
     [
         (lambda path: (path / "fernet-key").unlink(), "fernet-key is missing"),
         (lambda path: (path / "jwt-secret").write_text("\n"), "jwt-secret is empty"),
@@ -49,23 +49,23 @@ def test_secrets_that_are_there_are_accepted(secrets: Path) -> None:
     ],
     ids=["missing", "empty", "no passwords", "open", "no role"],
 )
-def test_secrets_that_are_not_right_are_refused(secrets: Path, spoil: Callable[[Path], object], told: str) -> None:
-    spoil(secrets)
+def test_wrong_secrets_are_refused(secrets: Path, corrupt: Callable[[Path], object], told: str) -> None:
+    corrupt(secrets)
     with pytest.raises(PlatformError, match=f"{told}(.|\n)*make docker-secrets"):
         check_secrets(Settings(secrets=secrets), AIRFLOW_FILES, ["shop_owner"])
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+def test_all_missing_secrets_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(PlatformError) as caught:
         check_secrets(Settings(secrets=tmp_path), AIRFLOW_FILES, ["shop_owner"])
     assert str(caught.value).count("is missing\n") == len(AIRFLOW_FILES)
     assert "pgpass is missing" in str(caught.value)
 
 
-def test_keys_are_not_made_where_somebody_provides_them(tmp_path: Path) -> None:
+def test_keys_are_not_created_where_secrets_are_provided(tmp_path: Path) -> None:
     provided = tmp_path / "not-a-directory"
     provided.write_text("")
-    with pytest.raises(PlatformError, match="is missing or closed to this process"):
+    with pytest.raises(PlatformError, match="is missing or not readable by this process"):
         airflow_secrets(Settings(secrets=provided))
 
 
@@ -90,7 +90,7 @@ def test_a_volume_that_is_missing_is_named(
     monkeypatch.setenv("SHOPSTREAM_HOME", str(tmp_path))
     monkeypatch.setenv("SHOPSTREAM_LANDING", "/proc/landing")
     assert main(["spark-master"]) == EXIT_CONFIGURATION
-    assert "/proc/landing cannot be made: No such file or directory. Mount a volume there" in capsys.readouterr().err
+    assert "/proc/landing cannot be created: No such file or directory. Mount a volume there" in capsys.readouterr().err
 
 
 def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,12 +107,12 @@ def test_a_master_of_the_same_version_is_accepted() -> None:
 
 @pytest.mark.parametrize("status", [200, 468])
 def test_a_master_of_another_version_is_refused(status: int) -> None:
-    refused = pytest.raises(PlatformError, match=r"version 3\.5\.7, but here pyspark .* the same image")
+    refused = pytest.raises(PlatformError, match=r"version 3\.5\.7, but pyspark .* is installed here.*the same image")
     with answering({_NO_DRIVER: (status, {"serverSparkVersion": "3.5.7"})}) as port, refused:
         check_version("127.0.0.1", port)
 
 
-def test_something_else_than_a_master_is_refused() -> None:
+def test_a_server_that_is_not_a_master_is_refused() -> None:
     with answering({}) as port, pytest.raises(PlatformError, match="is version None"):
         check_version("127.0.0.1", port)
 

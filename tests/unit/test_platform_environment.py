@@ -1,20 +1,26 @@
-"""The environment of the programs: settings whole, foreign variables out."""
+"""Tests of the programs' environment: it carries all settings and no foreign variables."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from include.platform.environment import airflow_environment, base_environment, settings_environment, spark_environment
-from include.platform.postgres import ensure_passwords
-from include.platform.secrets import admin_password, airflow_secrets
+from include.platform.instance.environment import (
+    airflow_environment,
+    base_environment,
+    settings_environment,
+    spark_environment,
+)
+from include.platform.instance.secrets import admin_password, airflow_secrets
+from include.platform.services.postgres import ensure_passwords
 from include.settings import PREFIX, REPOSITORY, ROLES, Settings
 
 
-def test_settings_survive_the_way_to_another_process() -> None:
+def test_settings_survive_the_transfer_to_another_process() -> None:
     settings = Settings(home=Path("/srv/shop"), port=9000, trigger_seconds=0.5, landing=Path("/data/in"))
     assert Settings.from_env(settings_environment(settings)) == settings
 
@@ -24,7 +30,7 @@ def test_home_is_made_absolute() -> None:
     assert environment["SHOPSTREAM_HOME"] == str(Path.cwd() / "state")
 
 
-def test_what_other_tools_left_is_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_tools_are_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {
         "AIRFLOW_HOME": "/elsewhere",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -46,12 +52,54 @@ def test_what_other_tools_left_is_not_inherited(tmp_path: Path, monkeypatch: pyt
         assert environment["PYTHONPATH"] == str(REPOSITORY)
 
 
+def test_no_program_inherits_the_users_locale_or_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code recognizes system messages by their English text, and days are UTC days."""
+    for name, value in {"LC_ALL": "xx_XX", "LC_NUMERIC": "de_DE.UTF-8", "TZ": "Asia/Kathmandu"}.items():
+        monkeypatch.setenv(name, value)
+    for build in (base_environment, spark_environment, airflow_environment):
+        environment = build(Settings(home=tmp_path))
+        assert (environment["LC_ALL"], environment["TZ"]) == ("C.UTF-8", "UTC")
+
+
+def test_a_proxy_is_used_only_for_outside_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.corp:3128")
+    monkeypatch.setenv("http_proxy", "http://proxy.corp:3128")
+    monkeypatch.setenv("NO_PROXY", "intranet.corp")
+    settings = Settings(home=tmp_path)
+    environment = airflow_environment(settings)
+    code = (
+        "import httpx, sys, urllib.request; from urllib.parse import urlsplit\n"
+        "for url in sys.argv[1:]:\n"
+        "    pool = httpx.Client()._transport_for_url(httpx.URL(url))._pool\n"
+        "    print('Proxy' in type(pool).__name__, bool(urllib.request.proxy_bypass(urlsplit(url).hostname)))"
+    )
+    urls = ["http://intranet.corp/", "http://example.org/", environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *urls, "http://localhost:1/"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["False True", "True False", "False True", "False True"]
+
+
+def test_the_users_keys_do_not_reach_sparks_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the user")
+    monkeypatch.setenv("GITHUB_TOKEN", "of the user")
+    monkeypatch.setenv("LC_NUMERIC", "C")
+    environment = spark_environment(Settings(home=tmp_path))
+    assert "of the user" not in environment.values()
+    assert environment["LC_NUMERIC"] == "C"
+    assert {"HOME", "JAVA_HOME", "PATH", "SPARK_HOME", "SHOPSTREAM_HOME", "PLATFORM_HOME"} <= set(environment)
+
+
 def test_connections_from_the_environment_reach_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MAIL", "smtp://localhost")
     assert airflow_environment(Settings(home=tmp_path))["AIRFLOW_CONN_MAIL"] == "smtp://localhost"
 
 
-def test_airflow_sends_nothing_unless_it_is_told_where(tmp_path: Path) -> None:
+def test_airflow_exports_telemetry_only_to_a_configured_endpoint(tmp_path: Path) -> None:
     silent = airflow_environment(Settings(home=tmp_path))
     assert silent["AIRFLOW__METRICS__OTEL_ON"] == silent["AIRFLOW__TRACES__OTEL_ON"] == "False"
     assert not [name for name in silent if name.startswith("OTEL_")]
@@ -60,12 +108,12 @@ def test_airflow_sends_nothing_unless_it_is_told_where(tmp_path: Path) -> None:
     assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
 
 
-def test_airflow_logs_as_the_platform_does(tmp_path: Path) -> None:
+def test_airflow_uses_the_log_format_of_the_platform(tmp_path: Path) -> None:
     assert airflow_environment(Settings(home=tmp_path))["AIRFLOW__LOGGING__JSON_LOGS"] == "False"
     assert airflow_environment(Settings(home=tmp_path, log_format="json"))["AIRFLOW__LOGGING__JSON_LOGS"] == "True"
 
 
-def test_airflow_keys_are_made_once_and_closed(tmp_path: Path) -> None:
+def test_airflow_keys_are_created_once_and_private(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     first, second = airflow_environment(settings), airflow_environment(settings)
     for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
@@ -85,7 +133,7 @@ def test_no_secret_is_in_any_environment(tmp_path: Path) -> None:
         assert not [name for name, value in build(settings).items() if any(word in value for word in words)]
 
 
-def test_other_machines_are_named_by_the_settings(tmp_path: Path) -> None:
+def test_addresses_of_other_machines_come_from_the_settings(tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path,
         bind_host="0.0.0.0",
@@ -102,7 +150,7 @@ def test_other_machines_are_named_by_the_settings(tmp_path: Path) -> None:
     assert environment["AIRFLOW__API__BASE_URL"] == "https://shop.example"
     assert environment["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "False"
     assert environment["AIRFLOW__CELERY__BROKER_URL_CMD"] == f"cat {tmp_path}/secrets/broker-url"
-    # Longer than the longest try of any task.
+    # The timeout is longer than the longest try of any task.
     assert int(environment["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) > 7 * 86400
     assert "sslmode=verify-full" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert environment["PGSSLROOTCERT"] == "/etc/ca.crt"
@@ -110,7 +158,7 @@ def test_other_machines_are_named_by_the_settings(tmp_path: Path) -> None:
     assert "SPARK_LOCAL_IP" not in spark_environment(settings)
 
 
-def test_every_service_is_told_only_loopback_addresses(tmp_path: Path) -> None:
+def test_services_use_only_loopback_addresses_by_default(tmp_path: Path) -> None:
     environment = airflow_environment(Settings(home=tmp_path, port=9000))
     assert environment["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:9000"
     assert spark_environment(Settings(home=tmp_path))["SPARK_LOCAL_IP"] == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The health checks of the containers, and what they do about a program that runs without working."""
+"""Tests of the containers' health checks, and of how they end a program that stays unhealthy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from include.platform import health
-from include.platform.health import is_healthy, main
-from include.platform.watchdog import pulse_file
+from include.platform.programs import health
+from include.platform.programs.health import heartbeat_file, is_healthy, main
 from include.settings import Settings
 from tests.support.http import answering
 from tests.support.sockets import free_ports
@@ -32,19 +31,19 @@ def _master(*hosts: str, status: str = "ALIVE") -> dict[str, tuple[int, Any]]:
 
 
 @pytest.mark.parametrize("name", ["api-server", "scheduler", "dag-processor", "triggerer"])
-def test_airflow_is_healthy_when_it_says_so(name: str) -> None:
+def test_airflow_is_healthy_when_its_api_says_so(name: str) -> None:
     with answering(_airflow()) as port:
         assert is_healthy(Settings(port=port), name)
 
 
 @pytest.mark.parametrize("name", ["scheduler", "dag-processor", "triggerer"])
-def test_a_component_without_heartbeat_is_not(name: str) -> None:
+def test_a_component_without_a_heartbeat_is_unhealthy(name: str) -> None:
     with answering(_airflow(**{name.replace("-", "_"): "unhealthy"})) as port:
         assert not is_healthy(Settings(port=port), name)
         assert is_healthy(Settings(port=port), "api-server")
 
 
-def test_nobody_is_blamed_for_the_database_but_the_api_server() -> None:
+def test_only_the_api_server_is_unhealthy_without_the_database() -> None:
     with answering(_airflow(metadatabase="unhealthy", scheduler="unhealthy")) as port:
         assert is_healthy(Settings(port=port), "scheduler")
         assert not is_healthy(Settings(port=port), "api-server")
@@ -61,7 +60,7 @@ def test_a_worker_is_healthy_when_its_master_knows_it() -> None:
         assert not is_healthy(Settings(spark_master_ui_port=port), "spark-worker")
 
 
-def test_a_worker_is_not_to_blame_for_its_master() -> None:
+def test_a_worker_stays_healthy_while_its_master_is_away() -> None:
     with answering(_master(status="RECOVERING")) as port:
         assert is_healthy(Settings(spark_master_ui_port=port), "spark-worker")
         assert not is_healthy(Settings(spark_master_ui_port=port), "spark-master")
@@ -69,14 +68,14 @@ def test_a_worker_is_not_to_blame_for_its_master() -> None:
     assert is_healthy(Settings(spark_master_ui_port=nobody), "spark-worker")
 
 
-def test_the_watchdog_is_healthy_while_it_looks(tmp_path: Path) -> None:
+def test_the_watchdog_is_healthy_while_its_heartbeat_is_fresh(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert not is_healthy(settings, "watchdog")
-    pulse = pulse_file(settings)
-    pulse.touch()
+    heartbeat = heartbeat_file(settings)
+    heartbeat.touch()
     assert is_healthy(settings, "watchdog")
     long_ago = time.time() - 300
-    os.utime(pulse, (long_ago, long_ago))
+    os.utime(heartbeat, (long_ago, long_ago))
     assert not is_healthy(settings, "watchdog")
 
 
@@ -95,7 +94,7 @@ def test_a_program_that_stays_unhealthy_is_ended(
         monkeypatch.setattr(health, "is_healthy", lambda settings, name: healthy)
         return main(["scheduler", "--end-after", "180"])
 
-    # However often it is looked at while it starts.
+    # Only the time counts, not the number of checks during the start.
     assert [look(False) for _ in range(50)] == [1] * 50
     assert look(True, after_seconds=170) == 0
     assert look(False, after_seconds=170) == 1
@@ -104,7 +103,7 @@ def test_a_program_that_stays_unhealthy_is_ended(
     assert look(False, after_seconds=20) == 1
     assert signals == [(1, signal.SIGTERM)]
     assert "unhealthy for 190 s" in capsys.readouterr().out
-    # It did not listen.
+    # The program ignored SIGTERM.
     assert look(False, after_seconds=30) == 1
     assert signals[1:] == [(-1, signal.SIGKILL)]
     assert look(True) == 0

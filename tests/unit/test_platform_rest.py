@@ -1,4 +1,4 @@
-"""The session with Airflow's REST API, against a server that forgets it."""
+"""Tests of the session with Airflow's REST API, against a server whose tokens expire."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from include.errors import PlatformError
-from include.platform.rest import AirflowApi
-from include.platform.secrets import admin_password
+from include.platform.instance.secrets import admin_password
+from include.platform.services.airflow_api import AirflowApi
 from include.settings import Settings
 
 
 class Server(ThreadingHTTPServer):
-    """Hands out tokens, of which only the newest is good, as long as it knows the user."""
+    """Issue tokens as long as the user is known; only the newest token is valid."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -64,7 +64,7 @@ def api(server: Server, tmp_path: Path) -> AirflowApi:
     return AirflowApi(settings)
 
 
-def test_a_token_serves_until_it_expires_and_is_renewed_then(server: Server, api: AirflowApi) -> None:
+def test_a_token_is_used_until_it_expires_and_then_renewed(server: Server, api: AirflowApi) -> None:
     assert api.dags() == api.dags() == {}
     assert server.tokens == 1
     server.tokens = 7
@@ -72,8 +72,8 @@ def test_a_token_serves_until_it_expires_and_is_renewed_then(server: Server, api
     assert server.tokens == 8
 
 
-def test_a_password_that_is_no_longer_right_is_told_with_its_file(server: Server, api: AirflowApi) -> None:
+def test_a_refused_password_is_reported_with_its_file(server: Server, api: AirflowApi) -> None:
     api.dags()
     server.tokens, server.knows_the_user = 7, False
-    with pytest.raises(PlatformError, match=r"refuses the password of 'admin' that is kept in .*admin-password"):
+    with pytest.raises(PlatformError, match=r"refuses the password of 'admin' in .*admin-password"):
         api.dags()

@@ -1,4 +1,4 @@
-"""The watchdog restarts what runs without working, and nothing else; it has people told of all that does not work."""
+"""Tests of the watchdog: it restarts only programs that run without working, and reports every failure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from include.errors import PlatformError
-from include.platform.supervisor import ProgramState
-from include.platform.watchdog import (
+from include.platform.programs.supervisor import ProgramState
+from include.platform.watching.watchdog import (
     FIRST_START_SECONDS,
+    LONGEST_GAP_SECONDS,
     LOOK_SECONDS,
-    PATIENCE_SECONDS,
     START_SECONDS,
+    TIMEOUT_SECONDS,
     Chore,
     Watchdog,
-    ill_programs,
+    unhealthy_programs,
 )
 from include.settings import Settings
 from tests.support.sockets import free_ports
@@ -24,7 +25,7 @@ from tests.support.sockets import free_ports
 
 @dataclass
 class Airflow:
-    """What is said of the programs, and how long each has been up."""
+    """Stand in for Airflow and supervisord: the health, states and uptime of the programs."""
 
     ill: list[str] = field(default_factory=list)
     uptime_seconds: int = 1000
@@ -43,14 +44,14 @@ class Airflow:
 
 
 @dataclass
-class Told:
-    """What the watchdog would have people told."""
+class Reported:
+    """Record what the watchdog reports."""
 
     overdue: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     ill: Collection[str] = ()
 
-    def tell(self, ill: Collection[str], overdue: Mapping[str, float], done: Mapping[str, str]) -> None:
+    def notify(self, ill: Collection[str], overdue: Mapping[str, float], done: Mapping[str, str]) -> None:
         self.ill = ill
         self.overdue += [name for name in overdue if name not in self.overdue]
         self.done += done
@@ -58,16 +59,16 @@ class Told:
 
 @dataclass
 class Watched:
-    """A watchdog, and a clock that goes on by one look at a time."""
+    """Drive a watchdog with a clock that advances by one look at a time."""
 
     airflow: Airflow
-    told: Told = field(default_factory=Told)
+    told: Reported = field(default_factory=Reported)
     now: float = 0.0
 
     def __post_init__(self) -> None:
         settings = Settings(spark_master_ui_port=free_ports(1)[0])
         self.watchdog = Watchdog(
-            lambda: ill_programs(self.airflow, settings),  # type: ignore[arg-type]
+            lambda: unhealthy_programs(self.airflow, settings),  # type: ignore[arg-type]
             self.airflow,  # type: ignore[arg-type]
             self.told,  # type: ignore[arg-type]
         )
@@ -85,50 +86,61 @@ def watched() -> Watched:
 
 
 @pytest.mark.parametrize("component", ["scheduler", "dag_processor", "triggerer", "api-server"])
-def test_what_stays_ill_is_killed_once_and_told(watched: Watched, component: str) -> None:
+def test_a_program_that_stays_unhealthy_is_killed_once_and_reported(watched: Watched, component: str) -> None:
     watched.airflow.ill = [component]
-    watched.look(PATIENCE_SECONDS)
+    watched.look(TIMEOUT_SECONDS)
     assert watched.airflow.killed == []
     watched.look(LOOK_SECONDS)
     name = component.replace("_", "-")
     assert watched.airflow.killed == [name]
     assert (watched.told.overdue, watched.told.done) == ([name], [name])
     watched.airflow.uptime_seconds = 0
-    watched.look(10 * PATIENCE_SECONDS)
+    watched.look(10 * TIMEOUT_SECONDS)
     assert len(watched.airflow.killed) == 1
 
 
-def test_what_gets_well_in_time_is_left_alone(watched: Watched) -> None:
+def test_heartbeats_missed_while_the_machine_slept_kill_no_program(watched: Watched) -> None:
+    watched.airflow.ill = ["scheduler", "triggerer"]
+    watched.look(LOOK_SECONDS)
+    watched.now += 10 * LONGEST_GAP_SECONDS
+    watched.look(TIMEOUT_SECONDS - LOOK_SECONDS)
+    assert watched.airflow.killed == watched.told.overdue == []
+    watched.airflow.ill = []
+    watched.look(LOOK_SECONDS)
+    assert watched.airflow.killed == []
+
+
+def test_a_program_that_recovers_in_time_is_not_killed(watched: Watched) -> None:
     for _ in range(5):
         watched.airflow.ill = ["scheduler"]
-        watched.look(PATIENCE_SECONDS - LOOK_SECONDS)
+        watched.look(TIMEOUT_SECONDS - LOOK_SECONDS)
         watched.airflow.ill = []
         watched.look(LOOK_SECONDS)
     assert watched.airflow.killed == []
 
 
-def test_nobody_is_blamed_for_the_database(watched: Watched) -> None:
+def test_no_program_is_killed_while_the_database_is_away(watched: Watched) -> None:
     watched.airflow.ill = ["metadatabase", "scheduler", "triggerer", "dag_processor"]
-    watched.look(10 * PATIENCE_SECONDS)
+    watched.look(10 * TIMEOUT_SECONDS)
     assert watched.airflow.killed == []
     assert watched.told.overdue == ["postgres"]
 
 
 @pytest.mark.parametrize(("state", "uptime"), [("STOPPING", 1000), ("BACKOFF", 0), ("RUNNING", START_SECONDS - 1)])
-def test_what_stops_or_starts_is_left_to_the_supervisor(watched: Watched, state: str, uptime: int) -> None:
+def test_a_starting_or_stopping_program_is_left_to_the_supervisor(watched: Watched, state: str, uptime: int) -> None:
     watched.airflow.ill = ["scheduler"]
     watched.airflow.state, watched.airflow.uptime_seconds = state, uptime
-    watched.look(10 * PATIENCE_SECONDS)
+    watched.look(10 * TIMEOUT_SECONDS)
     assert watched.airflow.killed == []
 
 
 def test_a_worker_that_its_master_has_forgotten_is_killed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.platform.watchdog.has_lost_its_workers", lambda settings: True)
-    watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
+    monkeypatch.setattr("include.platform.watching.watchdog.has_lost_its_workers", lambda settings: True)
+    watched.look(TIMEOUT_SECONDS + LOOK_SECONDS)
     assert watched.airflow.killed == ["spark-worker"]
 
 
-def test_nobody_is_told_that_a_platform_takes_its_time_to_start(watched: Watched) -> None:
+def test_nothing_is_reported_while_the_platform_starts(watched: Watched) -> None:
     watched.airflow.ill, watched.airflow.uptime_seconds = ["scheduler"], START_SECONDS - 1
     watched.look(FIRST_START_SECONDS)
     assert watched.told.overdue == []
@@ -136,10 +148,10 @@ def test_nobody_is_told_that_a_platform_takes_its_time_to_start(watched: Watched
     assert watched.told.overdue == ["scheduler"]
 
 
-def test_a_program_that_is_down_is_told_though_nobody_calls_it_ill(watched: Watched) -> None:
+def test_a_program_that_is_down_is_reported_without_a_health_report(watched: Watched) -> None:
     watched.look(LOOK_SECONDS)
     watched.airflow.state = "FATAL"
-    watched.look(PATIENCE_SECONDS + LOOK_SECONDS)
+    watched.look(TIMEOUT_SECONDS + LOOK_SECONDS)
     assert sorted(watched.told.overdue) == sorted(watched.airflow.states())
     assert watched.airflow.killed == []
     watched.airflow.state = "RUNNING"
@@ -147,13 +159,13 @@ def test_a_program_that_is_down_is_told_though_nobody_calls_it_ill(watched: Watc
     assert watched.told.ill == set()
 
 
-def test_a_program_that_was_stopped_on_purpose_is_not_out(watched: Watched) -> None:
+def test_a_program_that_was_stopped_on_purpose_is_not_reported(watched: Watched) -> None:
     watched.airflow.state = "STOPPED"
-    watched.look(10 * PATIENCE_SECONDS)
+    watched.look(10 * TIMEOUT_SECONDS)
     assert watched.told.overdue == []
 
 
-def test_a_chore_that_fails_is_done_again_and_complains_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_chore_is_retried_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     done: list[float] = []
 
     def work() -> None:

@@ -1,11 +1,11 @@
-"""The raw text of rejected rows: what the reader calls a row, as it stood in the file."""
+"""Tests of the raw text of rejected rows, which is each row as it stands in the file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from include.stream.raw_lines import MAX_RAW_CHARACTERS, raw_lines
-from include.stream.records import MAX_RECORD_BYTES, Position
+from include.stream.reading.raw_lines import MAX_RAW_CHARACTERS, raw_lines
+from include.stream.reading.records import MAX_RECORD_BYTES, Position
 
 
 def write(folder: Path, content: bytes) -> Path:
@@ -14,7 +14,7 @@ def write(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_a_row_comes_back_as_it_stood_in_the_file(tmp_path: Path) -> None:
+def test_a_row_is_returned_as_it_stands_in_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, b'a,b\r\nragged\r\n\r\n"two\nlines",x\r\nK\0ln,K\xf6ln\rlast')
     assert raw_lines(path, [2, 4, 6, 7]) == {2: "ragged", 4: '"two\nlines",x', 6: "K\\x00ln,K\\xf6ln", 7: "last"}
 
@@ -25,17 +25,17 @@ def test_a_line_on_which_no_row_begins_is_absent(tmp_path: Path) -> None:
     assert raw_lines(path, []) == {}
 
 
-def test_lines_are_counted_from_the_start_of_the_part(tmp_path: Path) -> None:
+def test_lines_are_counted_from_the_start_of_the_slice(tmp_path: Path) -> None:
     path = write(tmp_path, b"a,b\nfirst\nsecond\n")
     assert raw_lines(path, [1001], Position(10, 1001)) == {1001: "second"}
 
 
-def test_a_quote_that_is_never_closed_costs_its_line_only(tmp_path: Path) -> None:
+def test_an_unclosed_quote_affects_only_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, b'a,b\nx,"open\ny,z\n')
     assert raw_lines(path, [2, 3]) == {2: 'x,"open', 3: "y,z"}
 
 
-def test_a_long_row_is_cut_and_its_length_told(tmp_path: Path) -> None:
+def test_a_long_row_is_truncated_and_its_length_is_given(tmp_path: Path) -> None:
     path = write(tmp_path, b"a,b\n" + b"x" * 99_999 + b"\n" + b"y" * 2 * MAX_RECORD_BYTES + b"\nz\n")
     cut = MAX_RAW_CHARACTERS
     assert raw_lines(path, [2, 3, 4]) == {

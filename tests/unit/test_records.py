@@ -1,4 +1,4 @@
-"""The record scanner: against a plain reading of the rules, byte by byte, and against Python's csv module."""
+"""Tests of the record scanner against a byte-by-byte reference and against Python's csv module."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from include.stream import records
-from include.stream.records import START, LongLine, Position, RecordScanner, split_fields
+from include.stream.reading import records
+from include.stream.reading.records import START, LongLine, Position, RecordScanner, misquoted_field, split_fields
 
-# Short texts of what structure is made of, so that every combination comes up.
+# Short sequences of structural characters, in which every combination occurs.
 hostile = st.lists(st.sampled_from([b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"a", b"bcd", b"\xc3\xa9", b"\0"])).map(
     b"".join
 )
 
 
 def scan(data: bytes, start: Position = START) -> list[tuple[int, bytes, bool]]:
-    """Line, bytes without the line end, and whether it is a record, of all that a scanner finds."""
+    """Return the line, the bytes without line end, and whether it is a record, of each piece that a scanner finds."""
     source = io.BytesIO(data)
     source.seek(start.byte)
     scanner = RecordScanner(source, start)
@@ -41,12 +41,12 @@ def without_line_end(record: bytes) -> bytes:
 
 
 def line_end_at(data: bytes, at: int) -> int:
-    """How long the line end is that stands there; 0 for none."""
+    """Return the length of the line end at this position; 0 for none."""
     return 2 if data[at : at + 2] == b"\r\n" else int(data[at : at + 1] in (b"\n", b"\r"))
 
 
 def expected(data: bytes, limit: int) -> list[tuple[int, bytes, bool]]:
-    """The rules, read byte by byte."""
+    """Cut records by the rules, byte by byte."""
     found = []
     start, line = 0, 1
     while start < len(data):
@@ -82,14 +82,53 @@ def expected(data: bytes, limit: int) -> list[tuple[int, bytes, bool]]:
 @example(b'a,"x\r\ny"\r\nz\r', 8)
 @example(b"abc\r\n" * 3, 4)
 @example(b'"a\nb\n"c', 40)
-def test_records_are_cut_as_the_rules_say_wherever_a_block_ends(data: bytes, limit: int) -> None:
+def test_records_are_cut_by_the_rules_wherever_a_block_ends(data: bytes, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "MAX_RECORD_BYTES", limit)
         assert scan(data) == expected(data, limit)
 
 
+def goes_on_behind_a_quote(record: bytes) -> bool:
+    """Return whether a quoted field of a record continues after its closing quote, read byte by byte."""
+    state, at = "field start", 0
+    while at < len(record):
+        byte = record[at : at + 1]
+        if state == "quoted":
+            if record[at : at + 2] == b'""':
+                at += 1
+            elif byte == b'"':
+                state = "closed"
+        elif byte == b",":
+            state = "field start"
+        elif state == "closed":
+            return True
+        else:
+            state = "quoted" if state == "field start" and byte == b'"' else "text"
+        at += 1
+    return False
+
+
+@given(hostile, st.integers(2, 40))
+@example(b'"a"b,c\n"d"\n', 40)
+@example(b'"a","b"', 3)
+def test_misquoted_records_are_marked_wherever_a_block_ends(data: bytes, limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "MAX_RECORD_BYTES", limit)
+        scanner = RecordScanner(io.BytesIO(data))
+        while piece := scanner.next():
+            if isinstance(piece, LongLine):
+                continue
+            for index, is_misquoted in enumerate(piece.is_misquoted.tolist()):
+                record = without_line_end(piece.records(index, index + 1))
+                assert is_misquoted == goes_on_behind_a_quote(record), record
+                shown = misquoted_field(record.decode())
+                assert shown in record.decode()
+                assert bool(shown) == is_misquoted
+            assert piece.is_unfinished == (scanner.is_finished() and not data.endswith((b"\n", b"\r")))
+
+
 @given(hostile, st.integers(0, 200), st.integers(2, 40))
-def test_every_boundary_is_a_place_to_go_on_from(data: bytes, stop: int, limit: int) -> None:
+def test_scanning_can_resume_at_every_boundary(data: bytes, stop: int, limit: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "MAX_RECORD_BYTES", limit)
         scanner = RecordScanner(io.BytesIO(data))
@@ -102,7 +141,7 @@ def test_every_boundary_is_a_place_to_go_on_from(data: bytes, stop: int, limit: 
 
 
 @given(st.text('ab," \n', max_size=60))
-def test_fields_are_those_of_the_csv_module(text: str) -> None:
+def test_fields_match_the_csv_module(text: str) -> None:
     found = scan(text.encode())
     assume(all(is_record for _, _, is_record in found))
     rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
@@ -115,7 +154,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:
 
 
 class Repeated:
-    """A source of so many equal bytes, of which it never holds more than is asked for."""
+    """A source of ``size`` equal bytes that never holds more of them than one read returns."""
 
     def __init__(self, byte: bytes, size: int, rest: bytes) -> None:
         self.byte, self.left, self.rest = byte, size, io.BytesIO(rest)

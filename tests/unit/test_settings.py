@@ -1,4 +1,4 @@
-"""Settings: every fault at once, and everything that follows from the few that are given."""
+"""Tests of the settings: all faults are reported at once, and other values follow from the given ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_empty_variable_means_the_default() -> None:
     assert Settings.from_env({"SHOPSTREAM_PORT": "", "SHOPSTREAM_JAVA_HOME": ""}) == Settings()
 
 
-def test_ports_follow_the_first_and_can_be_set_one_by_one() -> None:
+def test_ports_follow_the_first_and_can_be_set_individually() -> None:
     ports = Settings(port=9000, spark_rest_port=9999).ports
     assert ports["airflow"] == 9000
     assert ports["spark-master"] == 9001
@@ -56,7 +56,7 @@ def test_two_services_on_one_port_are_refused() -> None:
         Settings.from_env({"SHOPSTREAM_PORT": "9000", "SHOPSTREAM_SPARK_REST_PORT": "9000"})
 
 
-def test_a_ledger_that_is_kept_shorter_than_events_is_refused() -> None:
+def test_a_ledger_retention_below_that_of_events_is_refused() -> None:
     with pytest.raises(SettingsError, match="set SHOPSTREAM_LEDGER_DAYS to 60 or more"):
         Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60"})
     assert Settings.from_env({"SHOPSTREAM_RETENTION_DAYS": "60", "SHOPSTREAM_LEDGER_DAYS": "60"}).ledger_days == 60
@@ -96,7 +96,7 @@ def test_secrets_can_lie_elsewhere() -> None:
     assert "passfile=%2Frun%2Fsecrets%2Fpgpass" in settings.dsn("owner")
 
 
-def test_a_server_elsewhere_is_verified_by_its_authority() -> None:
+def test_a_remote_server_is_verified_by_its_certificate_authority() -> None:
     settings = Settings(
         database_host="db.example", database_sslmode="verify-full", database_sslrootcert=Path("/etc/shop/ca.crt")
     )

@@ -1,4 +1,4 @@
-"""The suites of expectations/: every mistake has its place and remedy, and what they say is what the contract says."""
+"""Tests of the suites in expectations/: mistakes are reported with place and remedy, and they match the contract."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,9 @@ from include.db.views import view_names
 from include.errors import SuiteError
 from include.quality.__main__ import main
 from include.quality.model import Suite
-from include.quality.sql_text import fault_of_query
+from include.quality.reading import CHECK_KEYS, NEEDS_KEYS, SUITE_KEYS, WINDOW_KEYS
+from include.quality.results import Status
+from include.quality.sql_text import PLACEHOLDERS, fault_of_query
 from include.quality.suites import SUITES_DIR, load_suite, load_suites, suite_names
 from include.settings import REPOSITORY
 
@@ -25,7 +28,7 @@ def shipped() -> dict[str, Suite]:
 
 
 def faults_of(directory: Path, text: str) -> list[str]:
-    """The faults of one suite, ``bad.yml``, without the directory."""
+    """Return the faults of one suite, ``bad.yml``, without the directory."""
     (directory / "bad.yml").write_text(text, encoding="utf-8")
     with pytest.raises(SuiteError) as caught:
         load_suites(directory)
@@ -33,7 +36,7 @@ def faults_of(directory: Path, text: str) -> list[str]:
 
 
 def check(**lines: str) -> str:
-    """A suite of shop.events with one check, which begins in line 3."""
+    """Build a suite of shop.events with one check, which begins in line 3."""
     given = {
         "expect": "expect_column_values_to_be_in_set",
         "column": "currency",
@@ -85,7 +88,7 @@ def check(**lines: str) -> str:
         ),
         (
             check(expect="unexpected_rows_expectation", column="", value_set="", unexpected_rows_query="SELECT 1"),
-            "bad.yml:3: unexpected_rows_expectation needs a `name:`, by which people recognise it in the results",
+            "bad.yml:3: unexpected_rows_expectation needs a `name:`, which identifies it in the results",
         ),
         (
             check(row_condition="x"),
@@ -98,7 +101,7 @@ def check(**lines: str) -> str:
         ),
         (
             check(name="[a]"),
-            "bad.yml:7: name must be a text",
+            "bad.yml:7: name must be a non-empty string",
         ),
         (
             check() + "    column: currency\n",
@@ -114,7 +117,7 @@ def check(**lines: str) -> str:
         ),
         (
             check().replace("table: shop.events\n", ""),
-            "bad.yml:1: the suite does not say its table; add, for example, `table: shop.events`",
+            "bad.yml:1: the suite names no table; add, for example, `table: shop.events`",
         ),
         (
             check().replace("shop.events", "events"),
@@ -136,18 +139,17 @@ def check(**lines: str) -> str:
                 f"bad.yml:6: unexpected_rows_query {fault}",
             )
             for query, fault in {
-                "DELETE FROM shop.events": "has DELETE in it; a check only reads,"
-                " and its role may do no more: write a SELECT",
-                "WITH a AS (delete from x RETURNING 1) SELECT 1": "has DELETE in it; a check only reads,"
-                " and its role may do no more: write a SELECT",
-                "SELECT 1; DROP TABLE x": "has DROP in it; a check only reads,"
-                " and its role may do no more: write a SELECT",
+                "DELETE FROM shop.events": "contains DELETE, but checks can only read: write a SELECT",
+                "WITH a AS (delete from x RETURNING 1) SELECT 1": "contains DELETE, but checks can only read:"
+                " write a SELECT",
+                "SELECT 1; DROP TABLE x": "contains DROP, but checks can only read: write a SELECT",
                 "SELECT 1; SELECT 2": "has more than one statement; write one SELECT",
                 "SELEC 1": "begins with SELEC; write one SELECT, or WITH ... SELECT",
                 "SELECT '{wndow}'": "has {wndow}; known are {batch}, {window_from}, {window_to}, {last_batch_id},"
-                " and a brace that belongs to the SQL is written twice",
-                "SELECT '{a'": "has a brace without its other half (expected '}' before end of string);"
-                " a brace that belongs to the SQL is written twice",
+                " {cadence}, {live}, {grace}, {feed_rests}, {feed_is_expected};"
+                " double a brace that belongs to the SQL",
+                "SELECT '{a'": "has an unmatched brace (expected '}' before end of string);"
+                " double a brace that belongs to the SQL",
             }.items()
         ),
         (
@@ -167,11 +169,11 @@ def check(**lines: str) -> str:
         (check(when="nihgtly"), "bad.yml:7: when nihgtly does not exist; did you mean nightly?"),
         (
             check(needs="{query: SELECT 1}"),
-            "bad.yml:7: needs lacks otherwise; it is a `query:` that returns a row, and `otherwise:` what to say",
+            "bad.yml:7: needs lacks otherwise; it takes a `query:` and a message `otherwise:` for when it has no row",
         ),
         (
             check(needs="{query: TRUNCATE x, otherwise: no}"),
-            "bad.yml:7: query has TRUNCATE in it; a check only reads, and its role may do no more: write a SELECT",
+            "bad.yml:7: query contains TRUNCATE, but checks can only read: write a SELECT",
         ),
         (
             check().replace("shop.events", "shop.mine") + "columns: {currencies: text}\n",
@@ -196,17 +198,17 @@ def check(**lines: str) -> str:
         ),
     ],
 )
-def test_each_mistake_has_its_place_and_remedy(tmp_path: Path, text: str, fault: str) -> None:
+def test_each_mistake_is_reported_with_its_place_and_remedy(tmp_path: Path, text: str, fault: str) -> None:
     assert fault in faults_of(tmp_path, text)
 
 
 def test_the_name_of_a_file_names_the_suite(tmp_path: Path) -> None:
     (tmp_path / "My suite.yml").write_text(check(), encoding="utf-8")
-    with pytest.raises(SuiteError, match=r"My suite\.yml:1: the file's name, My suite\.yml, must be of a-z, 0-9 and _"):
+    with pytest.raises(SuiteError, match=r"My suite\.yml:1: the file's name, My suite\.yml, names the suite"):
         load_suites(tmp_path)
 
 
-def test_what_looks_like_a_write_in_a_text_is_none(tmp_path: Path) -> None:
+def test_write_keywords_in_literals_and_comments_are_allowed(tmp_path: Path) -> None:
     query = "SELECT 'a; DELETE FROM b' AS \"(DROP\" /* ;CREATE */ FROM {batch} -- (ALTER\n"
     assert fault_of_query(query) == ""
     assert fault_of_query("SELECT '{{1,2}}'::int[]") == ""
@@ -218,7 +220,7 @@ def test_a_file_that_is_not_text_is_a_mistake(tmp_path: Path) -> None:
         load_suites(tmp_path)
 
 
-def test_all_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "also_bad.yml").write_text(check(severity="loud"), encoding="utf-8")
     (tmp_path / "bad.yml").write_text(check(column="curency", severity="high", mostly="2"), encoding="utf-8")
     with pytest.raises(SuiteError, match="4 mistakes") as caught:
@@ -232,11 +234,11 @@ def test_all_mistakes_of_all_files_come_at_once(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_suites_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match="holds no suite"):
+    with pytest.raises(SuiteError, match="contains no suite"):
         load_suites(tmp_path)
 
 
-def test_one_suite_is_read_whatever_is_wrong_with_the_others(tmp_path: Path) -> None:
+def test_one_suite_is_read_despite_mistakes_in_others(tmp_path: Path) -> None:
     (tmp_path / "events.yml").write_text(check(), encoding="utf-8")
     (tmp_path / "bad.yml").write_text("", encoding="utf-8")
     assert load_suite("events", tmp_path).table == "shop.events"
@@ -244,7 +246,7 @@ def test_one_suite_is_read_whatever_is_wrong_with_the_others(tmp_path: Path) -> 
         load_suite("event", tmp_path)
 
 
-def test_yaml_has_no_traps(tmp_path: Path) -> None:
+def test_yaml_words_are_not_read_as_booleans_or_dates(tmp_path: Path) -> None:
     (tmp_path / "events.yml").write_text(check(value_set="[NO, on, 2026-01-01, true, 1]"), encoding="utf-8")
     (suite,) = load_suites(tmp_path)
     assert suite.checks[0].parameters["value_set"] == ["NO", "on", "2026-01-01", True, 1]
@@ -277,7 +279,7 @@ def test_closed_sets_are_those_of_the_contract(shipped: dict[str, Suite]) -> Non
             assert in_suite == {column: allowed[column] for column in in_suite}
 
 
-def test_what_the_contract_always_requires_is_checked_for_null(shipped: dict[str, Suite]) -> None:
+def test_columns_that_the_contract_requires_are_checked_for_null(shipped: dict[str, Suite]) -> None:
     not_null = {
         one.parameters["column"]
         for one in shipped["events"].checks
@@ -286,7 +288,7 @@ def test_what_the_contract_always_requires_is_checked_for_null(shipped: dict[str
     assert not_null == {column.name for column in COLUMNS if not column.is_nullable}
 
 
-def test_what_some_events_require_is_checked_for_exactly_these(shipped: dict[str, Suite]) -> None:
+def test_columns_that_some_event_types_require_are_checked_for_these_types(shipped: dict[str, Suite]) -> None:
     pattern = re.compile(r"WHERE event_type (?:= ('\w+')|IN \(([^)]*)\)) AND (\w+) IS NULL")
     in_suite = {}
     for one in shipped["events"].checks:
@@ -302,7 +304,7 @@ def test_reject_reasons_are_those_of_the_contract(shipped: dict[str, Suite]) -> 
     assert re.findall(r"'(\w+)'", known.parameters["unexpected_rows_query"]) == [rule.code for rule in REJECT_RULES]
 
 
-def test_names_of_suites_cost_no_import_of_the_library() -> None:
+def test_suite_names_are_known_without_importing_great_expectations() -> None:
     code = (
         "import sys, include.quality.suites as s; print(*s.suite_names()); print('great_expectations' in sys.modules)"
     )
@@ -322,7 +324,21 @@ def test_the_readme_shows_a_suite_that_works(tmp_path: Path) -> None:
     ]
 
 
-def test_validate_exits_by_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_explains_every_key_and_placeholder() -> None:
+    text = (SUITES_DIR / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in PLACEHOLDERS if f"`{{{name}}}`" not in text]
+    missing += [key for key in (*SUITE_KEYS, *CHECK_KEYS, *WINDOW_KEYS, *NEEDS_KEYS) if f"{key}:" not in text]
+    missing += [status for status in get_args(Status) if f"`{status}`" not in text]
+    assert missing == []
+
+
+def test_no_page_states_the_number_of_suites_or_views() -> None:
+    counted = re.compile(r"\b(five|six|seven|eight|nine|ten|eleven|twelve|\d+)\s+(suites|views)\b", re.IGNORECASE)
+    pages = [*REPOSITORY.glob("docs/*.md"), REPOSITORY / "README.md", SUITES_DIR / "README.md"]
+    assert [(page.name, found[0]) for page in pages for found in counted.finditer(page.read_text("utf-8"))] == []
+
+
+def test_validate_sets_its_exit_status_by_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "events.yml").write_text(check(), encoding="utf-8")
     assert main(["validate", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "events: 1 checks of shop.events\n"

@@ -1,4 +1,4 @@
-"""The machine-readable description of the API: what FastAPI finds out, and what all routes have in common."""
+"""Build the OpenAPI document: FastAPI's own schema, plus the responses and headers that all routes share."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from include.airflow.cockpit.guard import OWN_HEADER, SECURITY
+from include.airflow.cockpit.access.guard import OWN_HEADER, SECURITY
 from include.airflow.cockpit.models import Problem
-from include.airflow.cockpit.problems import MEDIA_TYPE
+from include.airflow.cockpit.responses.problems import MEDIA_TYPE
 
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
 _ALWAYS = {
-    "401": "Nobody is logged in.",
+    "401": "The caller is not signed in.",
     "403": "The user's role does not allow this.",
-    "422": "A parameter is at fault; `errors` says which.",
-    "503": "Postgres does not answer; try again after `Retry-After` seconds.",
+    "422": "A parameter or the body is invalid; `errors` lists each fault.",
+    "503": "PostgreSQL does not answer; try again after `Retry-After` seconds.",
 }
-_ETAG = {"ETag": {"description": "Of this content.", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "Identifies this content.", "schema": {"type": "string"}}}
 _KNOWN = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
     "schema": {"type": "string"},
-    "description": "The ETag of what the caller has.",
+    "description": "The ETag of the content that the caller already has.",
 }
 _OWN = {
     "name": OWN_HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string"},
-    "description": "`shopstream`; required of callers that are authenticated by the cookie.",
+    "description": "`shopstream`; required when the caller authenticates with the cookie.",
 }
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the application."""
+    """Return the OpenAPI document of the application."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, servers=app.servers
@@ -59,13 +59,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     problems = dict(_ALWAYS)
     if "{" in path:
-        problems["404"] = "There is no such thing."
+        problems["404"] = "The resource does not exist."
     if method == "post":
-        problems["409"] = "It contradicts the state that things are in."
+        problems["409"] = "The request conflicts with the current state."
         operation.setdefault("parameters", []).append(_OWN)
     else:
         operation.setdefault("parameters", []).append(_KNOWN)
         operation["responses"]["200"]["headers"] = _ETAG
-        operation["responses"]["304"] = {"description": "The caller has it already."}
+        operation["responses"]["304"] = {"description": "The caller already has this content."}
     for status, text in problems.items():
         operation["responses"][status] = {"description": text, "content": {MEDIA_TYPE: _PROBLEM}}

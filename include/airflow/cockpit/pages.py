@@ -1,4 +1,4 @@
-"""What is shown in a browser: the pages of the cockpit, their parts, and the Data Docs; all behind the guard."""
+"""Serve the pages of the cockpit, their static files, and the Data Docs, all behind the guard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.airflow.cockpit.parts import STATIC, Parts, shell, version
+from include.airflow.cockpit.assets import STATIC, Assets, shell, version
 from include.settings import Settings
 
 _PAGES = frozenset({"overview", "stream", "quality", "objectives"})
@@ -20,21 +20,23 @@ _PAGE_OF_DAG = {
     "stream_events": "stream",
     "watch_stream": "stream",
     "generate_events": "stream",
+    "retract_delivery": "stream",
     "check_quality": "quality",
     "sweep_quality": "quality",
     "refresh_views": "quality",
+    "publish_held_views": "quality",
     "evaluate_objectives": "objectives",
 }
 _COMMON = "default-src 'none'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; frame-ancestors 'self'"
-# The pages load and ask only this server. Their scripts are files: none is written into a page.
+# The pages load from and connect to this server only. Their scripts are files; no page has inline scripts.
 _PAGE_POLICY = (
     f"{_COMMON}; script-src 'self'; style-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'"
 )
-# The Data Docs show values of customers' making, on the same server that takes acts: not one script of theirs runs.
+# The Data Docs show customer-controlled values on the server that also accepts actions, so no script may run in them.
 _DOCS_POLICY = f"{_COMMON}; style-src 'self' 'unsafe-inline'; form-action 'none'; sandbox allow-same-origin"
 _DOCS = "/docs"
 
-# What Python knows of them depends on its version and on the machine; nosniff takes it at its word.
+# Python's built-in media types depend on its version and on the machine, and with nosniff the browser relies on them.
 mimetypes.add_type("text/javascript", ".js")
 mimetypes.add_type("font/woff2", ".woff2")
 
@@ -43,47 +45,47 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def start(request: Request) -> RedirectResponse:
-    """The first page."""
+    """Redirect to the overview."""
     return RedirectResponse(f"{request.scope['root_path']}/overview")
 
 
 @router.get("/dag/{dag_id}")
 def page_of_dag(request: Request, dag_id: str) -> RedirectResponse:
-    """The page that belongs to a DAG: what its tab in the Airflow UI shows."""
+    """Redirect to the page that belongs to a DAG. The tab of the DAG in the Airflow UI shows it."""
     return RedirectResponse(f"{request.scope['root_path']}/{_PAGE_OF_DAG.get(dag_id, 'overview')}")
 
 
 @router.get("/{page}")
 def page(page: str) -> HTMLResponse:
-    """One of the pages: all have the same shell, whose script looks at the path."""
+    """Return a page. All pages share one shell, whose script reads the path."""
     if page not in _PAGES:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return HTMLResponse(shell())
 
 
 class Files(StaticFiles):
-    """The files of a directory, which may be made later."""
+    """Static files from a directory that may not exist yet."""
 
     async def check_config(self) -> None:
-        """A directory that is not there has no files."""
+        """Skip the check that the directory exists: a missing directory has no files."""
 
 
 def serve_pages(app: FastAPI) -> None:
     """Add the pages and files to the application."""
-    app.mount(f"/static/{version()}", Parts(directory=STATIC), name="parts")
+    app.mount(f"/static/{version()}", Assets(directory=STATIC), name="parts")
     app.mount("/static", Files(directory=STATIC), name="static")
     app.mount(_DOCS, Files(directory=Settings.from_env().quality_docs_dir, check_dir=False, html=True), name="docs")
     app.include_router(router)
 
 
 class SecurityHeaders:
-    """Middleware that tells the browser what answers may do: load nothing from elsewhere, be framed by Airflow only."""
+    """Middleware that sets security headers: load nothing from other origins, and allow framing by Airflow only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the headers to the answer."""
+        """Add the headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

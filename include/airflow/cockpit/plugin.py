@@ -1,4 +1,4 @@
-"""The Airflow plugin: the application below ``/shopstream``, its entries in the navigation, a tab on DAG pages."""
+"""The Airflow plugin: the application below ``/shopstream``, its navigation entries, and a tab on DAG pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGES = {"stream": "Stream", "quality": "Quality", "objectives": "Objectives & 
 
 
 class ShopstreamPlugin(AirflowPlugin):
-    """Loaded by every process of Airflow, tasks too; only the API server asks for the application, and pays for it."""
+    """The plugin. Every Airflow process loads it, including tasks, but only the API server creates the application."""
 
     name = "shopstream"
 
@@ -27,7 +27,7 @@ class ShopstreamPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The one application, made when it is asked for."""
+        """The application, created on first access."""
         if not self._apps:
             from include.airflow.cockpit.app import create_app
 
@@ -36,7 +36,7 @@ class ShopstreamPlugin(AirflowPlugin):
 
 
 def _view(name: str, page: str, *, href: str | None = None, **options: Any) -> dict[str, Any]:
-    # Airflow may be served below a path of its own.
+    # Airflow may be served below a path prefix.
     prefix = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
     return {
         "name": name,

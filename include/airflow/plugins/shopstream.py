@@ -1,4 +1,4 @@
-"""Airflow's plugins folder is this one (``CORE__PLUGINS_FOLDER``): it takes each plugin class that a file here has."""
+"""Expose the plugin to Airflow, which loads plugin classes from this folder (``CORE__PLUGINS_FOLDER``)."""
 
 from include.airflow.cockpit.plugin import ShopstreamPlugin
 

@@ -1,4 +1,4 @@
-"""The bodies of the DAGs' tasks: plain functions that fetch connections and settings, call the work, log its result.
+"""Contain the bodies of the DAGs' tasks: plain functions that read connections and settings, do the work and log it.
 
-One module a concern; a DAG imports the functions of its own.
+There is one module per concern; a DAG imports the functions that it needs.
 """

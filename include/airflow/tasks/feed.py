@@ -1,4 +1,4 @@
-"""The generator, as a task."""
+"""Run the event generator as a task."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _PROGRESS_SECONDS = 10.0
 
 
 def generate(params: Any = None) -> dict[str, Any]:
-    """Deliver event files as the run's params say; returns the totals."""
-    # Faker takes a while to import: only this task pays for it.
+    """Deliver event files according to the run's params; return the totals."""
+    # Import Faker only in this task, because its import is slow.
     from include.generator.options import GeneratorOptions
     from include.generator.run import generate as deliver
 

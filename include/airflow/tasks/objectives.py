@@ -1,4 +1,4 @@
-"""The service level objectives, as a task."""
+"""Evaluate the service level objectives as a task."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from include.airflow.connections import OPS_CONN_ID, dsn_of
 from include.objectives.announce import announce
 from include.objectives.catalog import Objective, describe
 from include.objectives.evaluate import evaluate
-from include.objectives.misses import JudgedMinute
+from include.objectives.misses import EvaluatedMinute
 from include.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 
 def evaluate_objectives(ti: Any = None) -> None:
-    """Judge the minutes that have ended, record misses, and tell of those that last; a miss fails nothing."""
+    """Evaluate the minutes that have ended, record misses and raise alerts; a miss does not fail the task."""
     dsn = dsn_of(OPS_CONN_ID)
     evaluation = evaluate(dsn, Settings.from_env())
-    _log.info("%s minutes judged", evaluation.minutes)
-    for objective, minutes in evaluation.judged.items():
+    _log.info("%s minutes evaluated", evaluation.minutes)
+    for objective, minutes in evaluation.evaluated.items():
         if minutes:
             _log.info("%s", _verdict(objective, minutes[-1]))
     base_url = conf.get("api", "base_url", fallback="").rstrip("/")
@@ -31,7 +31,7 @@ def evaluate_objectives(ti: Any = None) -> None:
         _log.warning("%s\n%s", alert.title, alert.detail)
 
 
-def _verdict(objective: Objective, newest: JudgedMinute) -> str:
+def _verdict(objective: Objective, newest: EvaluatedMinute) -> str:
     value = "nothing to measure" if newest.value is None else describe(newest.value, objective.unit)
     verdict = "met" if newest.is_met else "MISSED"
-    return f"{newest.minute:%H:%M} {objective.name}: {verdict}, {value}; promised {objective.promise}"
+    return f"{newest.minute:%H:%M} {objective.name}: {verdict}, {value}; bound: {objective.promise}"

@@ -1,4 +1,4 @@
-"""The expectation suites, as a task."""
+"""Run the expectation suites as a task."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.airflow.alerting.dispatch import send_now
+from include.airflow.alerting.notifier import ReportedFailure, runbook_url
 from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
-from include.airflow.dispatch import tell_now
-from include.airflow.notifier import ReportedFailure, runbook_url
 from include.db.views import view_names
 from include.errors import SuiteError
-from include.quality.alerting import report
+from include.quality.alerting import end_alerts_of_gone_suites, report
 from include.quality.pages import write_pages
+from include.quality.required import known_suites
 from include.quality.run import catch_up, run_draft
 from include.quality.suites import SUITES_DIR, Draft, read_drafts
 from include.settings import Settings
-from include.stream.precedence import GiveWay
+from include.stream.supervision.yielding import YieldToStream
 
 if TYPE_CHECKING:
     from include.quality.results import SuiteOutcome
 
 _log = logging.getLogger(__name__)
 
-# For so long in all the checks of a task step aside for a stream that is behind.
-PATIENCE_SECONDS = 60.0
+# Total time for which the checks of one task yield to a stream that is behind.
+TIMEOUT_SECONDS = 60.0
 
 
 def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any = None) -> None:
-    """Run every suite of a directory and fail at the end with the list of what is critical.
+    """Run every suite of a directory, and fail at the end with the list of critical failures.
 
-    All in one process: the library takes eight seconds of CPU to import. A suite that is written wrongly counts as a
-    failure and keeps no other from being checked. What fails has an alert of its own for as long as it does.
+    All suites run in one process, because importing the library takes eight seconds of CPU. An invalid suite counts as
+    a failure and does not stop the others. Each failed check has its own alert for as long as it fails.
     """
     read_dsn, write_dsn = dsn_of(QUALITY_CONN_ID), dsn_of(OPS_CONN_ID)
     try:
@@ -43,28 +44,30 @@ def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any =
     except SuiteError as error:
         raise AirflowFailException(f"Nothing was checked: {error}") from error
     outcomes: list[SuiteOutcome] = []
-    told = teller(outcomes, ti)
-    give_way = GiveWay(write_dsn, patience_seconds=PATIENCE_SECONDS)
+    on_outcome = notifier_of(outcomes, ti)
+    yield_to_stream = YieldToStream(write_dsn, timeout_seconds=TIMEOUT_SECONDS)
     scope = (params or {}).get("scope", "window")
 
     def run(draft: Draft) -> SuiteOutcome:
-        give_way()
+        yield_to_stream()
         return run_draft(draft, read_dsn=read_dsn, write_dsn=write_dsn, run_id=ti.run_id, scope=scope)
 
     for draft in drafts:
         for outcome in catch_up(partial(run, draft)):
-            told(outcome)
-    conclude(outcomes)
+            on_outcome(outcome)
+    # A missing required suite is still a known suite: it holds views back, so its alert ends only when it is restored.
+    end_alerts_of_gone_suites(write_dsn, known_suites(Path(directory)))
+    conclude(outcomes, Path(directory))
     failures = [f"- {one.suite.name}: {result}" for one in outcomes for result in one.blockers]
     if failures:
         raise ReportedFailure(f"{len(failures)} critical failures:\n" + "\n".join(failures))
 
 
-def teller(outcomes: list[SuiteOutcome], ti: Any) -> Callable[[SuiteOutcome], None]:
-    """Whoever is told of an outcome: the log, the alerts, and a list."""
+def notifier_of(outcomes: list[SuiteOutcome], ti: Any) -> Callable[[SuiteOutcome], None]:
+    """Return a function that logs an outcome, reports it to the alerts, and appends it to a list."""
     views = [f"shop.{name}" for name in view_names()]
 
-    def tell(outcome: SuiteOutcome) -> None:
+    def notify(outcome: SuiteOutcome) -> None:
         _log.log(logging.ERROR if outcome.blockers else logging.INFO, "%s", outcome.summary())
         report(
             outcome,
@@ -76,14 +79,14 @@ def teller(outcomes: list[SuiteOutcome], ti: Any) -> Callable[[SuiteOutcome], No
         )
         outcomes.append(outcome)
 
-    return tell
+    return notify
 
 
-def conclude(outcomes: list[SuiteOutcome]) -> None:
-    """Send the alerts and write the Data Docs. The results are stored: an unwritten page is only told."""
+def conclude(outcomes: list[SuiteOutcome], suites_dir: Path) -> None:
+    """Send the alerts and write the Data Docs; log an error if they cannot be written, since results are stored."""
     dsn, directory = dsn_of(OPS_CONN_ID), Settings.from_env().quality_docs_dir
-    tell_now(dsn)
+    send_now(dsn)
     try:
-        write_pages(outcomes, directory, dsn)
+        write_pages(outcomes, directory, dsn, known_suites(suites_dir))
     except OSError:
         _log.exception("The Data Docs in %s could not be written; the results are in shop.quality_runs.", directory)

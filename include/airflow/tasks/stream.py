@@ -1,4 +1,4 @@
-"""The stream, judged from outside."""
+"""Diagnose the stream from outside, as a task."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from include.airflow.clusters import cluster_of
+from include.airflow.alerting.dispatch import send_now
+from include.airflow.alerting.notifier import ReportedFailure, runbook_url
 from include.airflow.connections import OPS_CONN_ID, SPARK_CONN_ID, dsn_of
-from include.airflow.dispatch import tell_now
-from include.airflow.notifier import ReportedFailure, runbook_url
-from include.alerts import Alert, settle_alerts
+from include.airflow.spark.clusters import cluster_of
+from include.alerts import Alert, sync_alerts
 from include.errors import ShopstreamError
 from include.settings import Settings
-from include.stream.disk import judge_disks
-from include.stream.quarantine import judge_quarantine
-from include.stream.status import StreamStatus, stream_status
-from include.stream.watch import Finding, Limits, judge, summary
+from include.stream.supervision.diagnosis import Finding, Limits, diagnose, summary
+from include.stream.supervision.disk import diagnose_disks
+from include.stream.supervision.refusals import diagnose_refusals
+from include.stream.supervision.status import StreamStatus, stream_status
 
 _log = logging.getLogger(__name__)
-# A stream that comes back from a pause of Postgres or of the machine is well within a few seconds.
+# A stream recovers within a few seconds after Postgres or the machine was suspended, so check twice.
 _SECOND_LOOK_SECONDS = 10.0
 _KEYS = "watch_stream: "
 
 
-def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
-    """Make the open alerts about the stream what is wrong with it now, and fail with all that is critical.
+def diagnose_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SECONDS) -> None:
+    """Diagnose the stream, update its open alerts to match the findings, and fail with the critical ones.
 
-    A driver that a second look finds stuck, too, is ended before.
+    If a second check also finds the driver stuck, end it first.
     """
     dsn, settings = dsn_of(OPS_CONN_ID), Settings.from_env()
     limits = Limits.of(settings)
     status = stream_status(dsn)
-    findings = judge(status, limits)
+    findings = diagnose(status, limits)
     _log.info("%s", summary(status))
     if any(one.needs_recycling for one in findings):
         _log.warning("%s Looking again in %.0f s.", _list(findings), second_look_seconds)
         time.sleep(second_look_seconds)
         status = stream_status(dsn)
-        findings = judge(status, limits)
+        findings = diagnose(status, limits)
         _log.info("%s", summary(status))
     what_was_done = _recycle(status) if any(one.needs_recycling for one in findings) else "Nothing was done."
-    findings += [*judge_disks(settings), *judge_quarantine(dsn, settings)]
-    settle_alerts(dsn, _KEYS, [_alert(one, what_was_done, ti) for one in findings])
-    tell_now(dsn)
+    findings += [*diagnose_disks(settings), *diagnose_refusals(dsn, settings)]
+    sync_alerts(dsn, _KEYS, [_alert(one, what_was_done, ti) for one in findings])
+    send_now(dsn)
     critical = [one for one in findings if one.severity == "critical"]
     for one in findings:
         if one not in critical:
@@ -56,11 +56,9 @@ def judge_stream(ti: Any = None, *, second_look_seconds: float = _SECOND_LOOK_SE
 
 
 def _recycle(status: StreamStatus) -> str:
-    """Have the driver ended, and say what came of it."""
+    """Have the cluster end the driver; return a sentence about the result."""
     if status.driver_id is None:
-        return (
-            f"Its driver was not started by a Spark cluster, so it must be ended by hand (works in {status.log_path})."
-        )
+        return f"Its driver was not started by a Spark cluster, so end it by hand (it runs in {status.log_path})."
     try:
         answer = cluster_of(BaseHook.get_connection(SPARK_CONN_ID), Settings.from_env()).kill(status.driver_id)
     except ShopstreamError as error:

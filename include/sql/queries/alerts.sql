@@ -1,6 +1,6 @@
 -- name: raise
--- Opens the alert, or counts one more occurrence of the open one, which then says what was found last. It may get worse,
--- and then it is not acknowledged any more; it never gets milder while it is open.
+-- Open the alert, or count one more occurrence of the open one and replace its text with the newest finding. While it
+-- is open, the severity can rise, which removes the acknowledgement, but it never falls.
 INSERT INTO shop.alerts AS open (key, severity, source, title, detail, run_id, url, owner, runbook_url)
 VALUES (
     %(key)s, %(severity)s, %(source)s, %(title)s, %(detail)s, %(run_id)s, %(url)s, %(owner)s, %(runbook_url)s
@@ -28,9 +28,10 @@ ON CONFLICT (key) WHERE resolved_at IS NULL DO UPDATE SET
 RETURNING alert_id;
 
 -- name: has_reported
--- For the failure of a whole run: whether one of its tasks, whose source is "dag.task", has an alert as severe that says
--- more than the run could; or one that is open and was raised within the hour, and may since tell of another run. A try
--- that was followed by another is an event, and says nothing of the run.
+-- For the failure of a whole run: whether one of its tasks, whose source is "dag.task", has an alert that is at least
+-- as severe and therefore says more than an alert of the run could. An open alert that was raised within the last hour
+-- also counts, since by now it may refer to another run. Events do not count: a failed try that was followed by another
+-- one says nothing about the run.
 SELECT EXISTS (
     SELECT FROM shop.alerts
     WHERE starts_with(source, %(source)s || '.')
@@ -41,34 +42,37 @@ SELECT EXISTS (
         AND resolution IS DISTINCT FROM 'event'
         AND shop.severity_rank(severity) >= shop.severity_rank(%(severity)s)
 )
--- Or it said that others tell: a check that failed is told of once, by whichever DAG saw it first.
+-- A task also counts if it recorded that other alerts cover its failure: a failed check has one alert, raised by
+-- whichever DAG found it first.
 OR EXISTS (
-    SELECT FROM shop.told_failures
+    SELECT FROM shop.explained_failures
     WHERE starts_with(source, %(source)s || '.') AND run_id = %(run_id)s
+        -- Ignore the watcher: it fails together with any other task, even one that was killed before it could report.
+        AND source <> %(source)s || '.watcher'
 );
 
--- name: has_told
--- For a task that failed: whether an alert tells of it, its own since %(since)s or that its run failed; or it said that
--- others do.
+-- name: has_notified
+-- Whether the failure of a task is reported: by its own alert since %(since)s, by the alert that its run failed, or by
+-- its record that other alerts cover the failure.
 SELECT
     EXISTS (
         SELECT FROM shop.alerts
         WHERE (source = %(source)s AND last_raised_at >= %(since)s) OR (key = %(run_key)s AND run_id = %(run_id)s)
     )
     OR EXISTS (
-        SELECT FROM shop.told_failures
-        WHERE source = %(source)s AND run_id = %(run_id)s AND told_at >= %(since)s
+        SELECT FROM shop.explained_failures
+        WHERE source = %(source)s AND run_id = %(run_id)s AND recorded_at >= %(since)s
     );
 
--- name: forget_told
-DELETE FROM shop.told_failures WHERE told_at < statement_timestamp() - interval '1 day';
+-- name: forget_notified
+DELETE FROM shop.explained_failures WHERE recorded_at < statement_timestamp() - interval '1 day';
 
--- name: tell_elsewhere
-INSERT INTO shop.told_failures (source, run_id) VALUES (%(source)s, %(run_id)s)
-ON CONFLICT (source, run_id) DO UPDATE SET told_at = clock_timestamp();
+-- name: leave_to_cause
+INSERT INTO shop.explained_failures (source, run_id) VALUES (%(source)s, %(run_id)s)
+ON CONFLICT (source, run_id) DO UPDATE SET recorded_at = clock_timestamp();
 
 -- name: note
--- Something that does not last. Nothing is added while the same is less than %(quiet_seconds)s old.
+-- Record an event. Nothing is inserted while an alert with the same key is less than %(quiet_seconds)s seconds old.
 INSERT INTO shop.alerts (
     key, severity, source, title, detail, run_id, url, owner, runbook_url, raised_at, last_raised_at, resolved_at,
     resolution
@@ -87,12 +91,15 @@ WHERE key = ANY(%(keys)s) AND resolved_at IS NULL
 RETURNING key;
 
 -- name: resolve_others
--- What a judgement no longer finds: the open alerts below a prefix, without those that it still finds.
+-- End the open alerts with a prefix that a check no longer finds.
 UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = 'recovered'
 WHERE resolved_at IS NULL AND starts_with(key, %(prefix)s) AND NOT key = ANY(%(keys)s);
 
 -- name: resolve_earlier
--- The success of a later run ends what was said of an earlier one, not what was said of this one meanwhile.
+-- A successful run ends the alert of an earlier run, but not an alert that was raised meanwhile about this run.
 UPDATE shop.alerts SET resolved_at = clock_timestamp(), resolution = 'recovered'
 WHERE resolved_at IS NULL AND key = %(key)s AND run_id IS DISTINCT FROM %(run_id)s
 RETURNING key;
+
+-- name: open_keys
+SELECT key FROM shop.alerts WHERE resolved_at IS NULL AND starts_with(key, %(prefix)s) ORDER BY key;

@@ -1,5 +1,5 @@
 -- name: sizes
--- How much was read of the given files, as far as the ledger still knows them.
+-- How many bytes were read of the given files, if the ledger still has them.
 SELECT file_id, name, size_bytes FROM shop.files WHERE file_id = ANY(%(file_ids)s);
 
 -- name: newest_logs

@@ -1,23 +1,21 @@
 -- name: throughput
--- The last minute of the stream. From the newest batches by number, of which a minute has far fewer than the bound.
+-- The last minute of the stream. It reads the newest 2000 batches by number; a minute has far fewer.
 SELECT
     coalesce(sum(recent.read), 0)::bigint AS read,
     coalesce(sum(recent.accepted), 0)::bigint AS accepted,
     coalesce(sum(recent.rejected), 0)::bigint AS rejected,
-    (SELECT lag_seconds FROM shop.batches ORDER BY batch_id DESC LIMIT 1) AS lag_seconds,
-    -- Bounded, as a stream of bad rows has no event times.
+    -- Bounded, because batches that contain only bad rows have no event times.
     (
         SELECT max_event_time
         FROM (SELECT batch_id, max_event_time FROM shop.batches ORDER BY batch_id DESC LIMIT 100) AS last_batches
         WHERE max_event_time IS NOT NULL
         ORDER BY batch_id DESC LIMIT 1
-    ) AS newest_event_at,
-    coalesce((SELECT backlog_files FROM shop.runs WHERE query = %(query)s ORDER BY epoch DESC LIMIT 1), 0) AS backlog_files
+    ) AS newest_event_at
 FROM (SELECT read, accepted, rejected, committed_at FROM shop.batches ORDER BY batch_id DESC LIMIT 2000) AS recent
 WHERE recent.committed_at > statement_timestamp() - interval '60 seconds';
 
 -- name: series
--- The last 60 minutes, oldest first, by type and currency; one row with NULLs for a minute without events.
+-- The last 60 minutes, oldest first, by type and currency. A minute without events has one row with NULLs.
 SELECT minutes.minute, sums.event_type, sums.currency, sums.events, sums.quantity, sums.amount
 FROM generate_series(
     date_trunc('minute', statement_timestamp()) - interval '59 minutes',
@@ -41,7 +39,7 @@ LEFT JOIN (
 ORDER BY minutes.minute;
 
 -- name: sums
--- By type, category and currency, over whole hours of event time.
+-- Sums by type, category and currency, over whole hours of event time.
 SELECT
     event_type,
     category,
@@ -53,8 +51,55 @@ FROM shop.rollup_hour
 WHERE hour >= %(since)s AND hour < %(until)s
 GROUP BY event_type, category, currency;
 
+-- name: daily
+-- The published key figures of the last seven days, including the published part of today. A restated row of a closed
+-- day has its newest restatement and the number of restatements. Restated numbers are text, so that no digit is lost.
+SELECT
+    shown.day,
+    shown.currency,
+    shown.revenue,
+    shown.paid_orders,
+    shown.average_order_value,
+    shown.buyers,
+    shown.conversion_rate::float8 AS conversion_rate,
+    EXISTS (
+        SELECT FROM shop.closed_days
+        WHERE closed_days.view_name = 'mart_daily_kpis' AND closed_days.day = shown.day
+    ) AS is_closed,
+    coalesce(restated.times, 0) AS times,
+    restated.restated_at,
+    restated.cause,
+    (SELECT jsonb_object_agg(figure.key, figure.value) FROM jsonb_each_text(restated.old) AS figure) AS old,
+    (SELECT jsonb_object_agg(figure.key, figure.value) FROM jsonb_each_text(restated.new) AS figure) AS new
+FROM shop.mart_daily_kpis AS shown
+LEFT JOIN LATERAL (
+    SELECT restated_at, cause, old, new, count(*) OVER () AS times
+    FROM shop.restatements
+    WHERE view_name = 'mart_daily_kpis'
+        AND restatements.day = shown.day
+        AND key = jsonb_build_object('day', shown.day, 'currency', shown.currency)
+    ORDER BY restatement_id DESC LIMIT 1
+) AS restated ON true
+WHERE shown.day BETWEEN
+    (statement_timestamp() AT TIME ZONE 'UTC')::date - 6 AND (statement_timestamp() AT TIME ZONE 'UTC')::date
+ORDER BY shown.day DESC, shown.currency;
+
+-- name: conversion_restated
+-- The newest restatement of a day's funnel, and the number of its restatements; no row for a day without any.
+SELECT restated_at, cause, count(*) OVER () AS times
+FROM shop.restatements
+WHERE view_name = 'mart_conversion_funnel' AND day = %(day)s
+ORDER BY restatement_id DESC LIMIT 1;
+
+-- name: conversion_before
+-- The conversion rate of a day that was published when the day was closed.
+SELECT (sum(funnel.purchase_sessions) / nullif(sum(funnel.view_sessions), 0))::float8 AS conversion_rate
+FROM shop.closed_days AS closed
+CROSS JOIN LATERAL shop.as_of(NULL::shop.mart_conversion_funnel, closed.closed_at) AS funnel
+WHERE closed.view_name = 'mart_conversion_funnel' AND closed.day = %(day)s AND funnel.day = closed.day;
+
 -- name: conversion
--- The newest day that is published; no row before the first.
+-- The newest published day; no row before the first publication.
 SELECT
     day,
     sum(sessions)::bigint AS sessions,
@@ -101,8 +146,8 @@ SELECT max(committed_at) AS committed_at
 FROM (SELECT committed_at FROM shop.batches ORDER BY batch_id DESC LIMIT 1) AS newest;
 
 -- name: reject_share
--- Of the rows read in the last hour; NULL when nothing was.
+-- The share of rejected rows among the rows read in the last hour; NULL when nothing was read.
 SELECT (sum(rejected) / nullif(sum(read), 0))::float8 AS reject_share
 FROM shop.batches
--- Not clock_timestamp(), which is volatile: no index could serve it, and the ledger is long.
+-- Do not use clock_timestamp() here: it is volatile, so no index could be used, and the ledger is long.
 WHERE committed_at > statement_timestamp() - interval '60 minutes';

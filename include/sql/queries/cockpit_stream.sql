@@ -1,25 +1,30 @@
 -- name: stream
--- One row, also before the first run.
+-- Always one row, even before the first run.
 SELECT
-    coalesce(control.wish, 'run') AS wish,
-    control.wished_at,
-    control.wished_by,
+    coalesce(control.desired_state, 'run') AS desired_state,
+    control.requested_at,
+    control.requested_by,
     run.epoch,
-    run.heartbeat_at > statement_timestamp() - make_interval(secs => %(alive_seconds)s) AS has_pulse,
+    run.heartbeat_at > statement_timestamp() - make_interval(secs => %(alive_seconds)s) AS has_heartbeat,
     coalesce(run.turned_at, run.started_at)
         < statement_timestamp() - make_interval(secs => %(stall_seconds)s) AS stands_still,
-    coalesce(control.wished_at > statement_timestamp() - make_interval(secs => %(start_seconds)s), false)
+    coalesce(control.requested_at > statement_timestamp() - make_interval(secs => %(start_seconds)s), false)
         OR coalesce(run.ended_at > statement_timestamp() - make_interval(secs => %(gone_seconds)s), false) AS is_due,
     run.ended_at,
     run.paused AS intake_paused_because,
     coalesce(run.backlog_files, 0) AS backlog_files,
     coalesce(run.backlog_bytes, 0) AS backlog_bytes,
-    (SELECT min(arrived_at) FROM shop.files WHERE state = 'admitted') AS oldest_waiting_since,
+    run.heartbeat_at,
+    run.turned_at,
+    admitted.files AS admitted_files,
+    admitted.size_bytes AS admitted_bytes,
+    admitted.oldest_at AS oldest_waiting_since,
+    statement_timestamp() AS now,
     newest.lag_seconds,
     newest.batch_id AS last_batch_id,
     newest.committed_at AS last_committed_at,
     (
-        -- Bounded, as a stream of bad rows has no event times.
+        -- Bounded, because batches that contain only bad rows have no event times.
         SELECT max_event_time
         FROM (SELECT batch_id, max_event_time FROM shop.batches ORDER BY batch_id DESC LIMIT 100) AS last_batches
         WHERE max_event_time IS NOT NULL
@@ -37,6 +42,11 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT lag_seconds, batch_id, committed_at FROM shop.batches ORDER BY batch_id DESC LIMIT 1
 ) AS newest ON true
+CROSS JOIN (
+    SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS size_bytes, min(arrived_at) AS oldest_at
+    FROM shop.files
+    WHERE state = 'admitted'
+) AS admitted
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(read), 0)::bigint AS read,
@@ -55,7 +65,7 @@ ORDER BY epoch DESC
 LIMIT 20;
 
 -- name: restarts
--- Bounded, since a driver that ended again and again for days has left many.
+-- Bounded, because a driver that has crashed repeatedly for days leaves many runs.
 SELECT count(*) AS restarts
 FROM (
     SELECT epoch, started_at FROM shop.runs WHERE query = %(query)s ORDER BY epoch DESC LIMIT 1000
@@ -78,21 +88,68 @@ ORDER BY file_id DESC
 LIMIT %(limit)s;
 
 -- name: few_files
--- Few files wait or are in quarantine, and partial indexes have them; a search by number would pass all the others.
+-- Few files are waiting, quarantined or retracted. Partial indexes find the former two, and shop.retraction_files finds
+-- the retracted ones. A scan by file_id would have to pass all other files.
 WITH few AS MATERIALIZED (
     SELECT * FROM shop.files
-    WHERE (state = 'admitted' AND %(state)s = 'admitted') OR (state = 'quarantined' AND %(state)s = 'quarantined')
+    WHERE (state = 'admitted' AND %(state)s = 'admitted')
+        OR (state = 'quarantined' AND %(state)s = 'quarantined')
+        OR (
+            state = 'retracted' AND %(state)s = 'retracted'
+            AND file_id IN (SELECT retraction_files.file_id FROM shop.retraction_files)
+        )
 )
 SELECT * FROM few WHERE file_id < %(before)s ORDER BY file_id DESC LIMIT %(limit)s;
 
+-- name: retracted
+-- Who retracted files, when and why, with the balance that each file had.
+SELECT
+    file_id,
+    retraction_id,
+    done_at,
+    done_by,
+    reason,
+    retraction_files.read,
+    retraction_files.accepted,
+    retraction_files.duplicate,
+    retraction_files.rejected
+FROM shop.retraction_files
+JOIN shop.retractions USING (retraction_id)
+WHERE file_id = ANY(%(file_ids)s);
+
+-- name: backlog
+-- The backlog by minute, as recorded for the objective of the same name.
+SELECT minute, value::bigint AS files
+FROM shop.objective_minutes
+WHERE objective = 'backlog' AND minute > statement_timestamp() - interval '2 hours'
+ORDER BY minute;
+
+-- name: file
+SELECT file_id FROM shop.files WHERE file_id = %(file_id)s;
+
+-- name: file_rejects
+-- The reasons in the first %(bound)s rejected rows of a file, most frequent first, each with its first row.
+SELECT
+    reason,
+    count(*) AS rows,
+    min(line) AS first_line,
+    CASE WHEN %(with_raw)s THEN left((array_agg(raw ORDER BY line))[1], %(raw_characters)s) END AS first_raw
+FROM (
+    SELECT reasons, line, raw FROM shop.rejects WHERE file_id = %(file_id)s ORDER BY reject_id LIMIT %(bound)s
+) AS rejected
+CROSS JOIN unnest(rejected.reasons) AS reason
+GROUP BY reason
+ORDER BY count(*) DESC, reason;
+
 -- name: rejected_rows
--- From the ledger: exact, however many they are.
+-- Read from the ledger, so the number is exact, however many rows there are.
 SELECT coalesce(sum(rejected), 0)::bigint AS rejected, coalesce(sum(read), 0)::bigint AS read
 FROM shop.batches
 WHERE committed_at > statement_timestamp() - make_interval(mins => %(minutes)s);
 
 -- name: reject_reasons
--- Of the newest rows: counting all of a bad day would take long. One row with a NULL reason when there are none.
+-- Counts the newest rows only, because counting all rows of a bad day would take long. Without rejects there is one row
+-- with a NULL reason.
 WITH newest AS MATERIALIZED (
     SELECT reasons, rejected_at
     FROM (SELECT reasons, rejected_at FROM shop.rejects ORDER BY reject_id DESC LIMIT %(bound)s) AS bounded
@@ -108,10 +165,10 @@ LEFT JOIN (
 ORDER BY counts.rows DESC, counts.reason;
 
 -- name: reject_samples
--- The newest of one reason, in the next %(bound)s rejected rows before the given one: a rare reason is not searched for
--- through all of history in one answer. searched_to is the oldest row that was looked at, NULL at the end of them.
+-- The newest rows with a reason, among the %(bound)s rejected rows before the given one, so that one request does not
+-- search all of history for a rare reason. searched_to is the oldest row that was read; NULL when no rows are left.
 WITH looked_at AS MATERIALIZED (
-    SELECT reject_id, file_id, file_name, line, raw, reasons, rejected_at
+    SELECT reject_id, file_id, file_name, line, raw, detail, reasons, rejected_at
     FROM shop.rejects
     WHERE reject_id < %(before)s
     ORDER BY reject_id DESC
@@ -124,6 +181,7 @@ SELECT
     sample.file_name,
     sample.line,
     CASE WHEN %(with_raw)s THEN left(sample.raw, %(raw_characters)s) END AS raw,
+    CASE WHEN %(with_raw)s THEN sample.detail ->> %(reason)s END AS found,
     sample.reasons,
     sample.rejected_at
 FROM (

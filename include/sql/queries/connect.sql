@@ -1,3 +1,3 @@
 -- name: limit_time
--- For this transaction.
+-- For this transaction only.
 SELECT set_config('statement_timeout', %(milliseconds)s, true);

@@ -1,16 +1,16 @@
 -- name: newest
--- By the column, which the index has in order, and not by its text.
+-- Order by the column, for which there is an index, and not by its text.
 SELECT event_id::text FROM shop.events ORDER BY events.event_id DESC LIMIT 1;
 
 -- name: stored
--- Those of the given ids that are stored, put together. The subquery keeps the planner from looking at each of the ids,
--- which takes longer than to find them.
+-- Those of the given ids that are stored, concatenated. The subquery keeps the planner from examining every id, which
+-- takes longer than finding them.
 SELECT string_agg(uuid_send(event_id), ''::bytea)
 FROM shop.events
 WHERE event_id = ANY(ARRAY(SELECT unnest(%(event_ids)s::uuid[])));
 
 -- name: stored_between
--- The stored ids of a range, put together, but no more than so many.
+-- The stored ids of a range, concatenated, up to a limit.
 SELECT string_agg(uuid_send(event_id), ''::bytea)
 FROM (
     SELECT event_id FROM shop.events WHERE event_id BETWEEN %(first)s::uuid AND %(last)s::uuid LIMIT %(most)s

@@ -2,30 +2,33 @@
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
 -- name: end_holders
--- Only a writer has transactions of this role that last; whoever is not the writer any more must let go.
+-- Only a writer has long transactions with this role, so these sessions belong to a former writer and must release the
+-- lock.
 SELECT pg_terminate_backend(pid)
 FROM pg_stat_activity
 WHERE datname = current_database()
     AND usename = current_user
     AND pid <> pg_backend_pid()
-    AND xact_start < clock_timestamp() - make_interval(secs => %(patience_seconds)s);
+    AND xact_start < clock_timestamp() - make_interval(secs => %(timeout_seconds)s);
 
 -- name: take
--- Waits for a batch under way of the present holder, which may still commit; nothing of it can come after.
+-- Waits for a running batch of the present holder, which may still commit; nothing of that holder can commit
+-- afterwards.
 INSERT INTO shop.writer (query, epoch) VALUES (%(query)s, nextval('shop.epochs'))
 ON CONFLICT (query) DO UPDATE SET epoch = nextval('shop.epochs')
 RETURNING epoch;
 
 -- name: renew
--- Only the holder renews: a driver that was fenced must not take the epoch back.
+-- Only the holder may renew: a fenced driver must not take the epoch back.
 UPDATE shop.writer SET epoch = nextval('shop.epochs')
 WHERE query = %(query)s AND epoch = %(epoch)s
 RETURNING epoch;
 
 -- name: close_silent_runs
--- Runs before this one that could not say how they ended.
+-- Earlier runs that could not report how they ended.
 UPDATE shop.runs
-SET ended_at = clock_timestamp(), error = format('it ended without a word; epoch %%s took over', %(epoch)s::bigint)
+SET ended_at = clock_timestamp(),
+    error = format('it ended without reporting a reason; epoch %%s took over', %(epoch)s::bigint)
 WHERE query = %(query)s AND epoch < %(epoch)s AND ended_at IS NULL;
 
 -- name: open_run
@@ -44,4 +47,4 @@ UPDATE shop.runs SET heartbeat_at = clock_timestamp()
 WHERE epoch = %(epoch)s
 RETURNING
     turned_at,
-    coalesce((SELECT wish FROM shop.stream_control WHERE stream_control.query = runs.query), 'run');
+    coalesce((SELECT desired_state FROM shop.stream_control WHERE stream_control.query = runs.query), 'run');

@@ -1,5 +1,5 @@
 -- name: relations
--- The tables and views of the schema that a role can read a column of.
+-- The tables and views of the schema in which the role can read at least one column.
 SELECT relation.relname::text
 FROM pg_class AS relation
 WHERE relation.relnamespace = 'shop'::regnamespace
@@ -9,7 +9,7 @@ WHERE relation.relnamespace = 'shop'::regnamespace
 ORDER BY 1;
 
 -- name: columns
--- The columns of one of them in order: whether they hold text, which a spreadsheet might run, and may be read.
+-- The columns of one table in order, with whether each holds text, which a spreadsheet might run, and may be read.
 SELECT
     attribute.attname::text AS name,
     type.typcategory = 'S' AS is_text,
@@ -24,7 +24,7 @@ WHERE relation.relnamespace = 'shop'::regnamespace
 ORDER BY attribute.attnum;
 
 -- name: neutral
--- A text that a spreadsheet shows instead of running it: an apostrophe goes before what begins like a formula.
+-- A text that a spreadsheet shows instead of running it: text that begins like a formula gets a leading apostrophe.
 CASE WHEN {column} ~ '^[-=+@\t\r\n＝＋－＠]' THEN '''' || {column} ELSE {column} END;
 
 -- name: copy

@@ -1,19 +1,20 @@
 -- name: how_far
--- The batch to go on to, the newest one unless it is given, and whether the facts are that far.
+-- The batch to continue to, the newest one unless given, and whether the aggregates already contain it.
 SELECT newest, newest IS NULL OR newest <= progress.batch_id
 FROM shop.facts_progress AS progress, (SELECT coalesce(%(newest)s, max(batch_id)) AS newest FROM shop.batches) AS known;
 
 -- name: summarize
--- Else the events of the newest batches are found by reading all that came since autovacuum was here.
+-- Summarizes the new ranges of the BRIN index. Otherwise finding the events of the newest batches reads everything
+-- stored since the last autovacuum.
 SELECT shop.summarize_events();
 
 -- name: lock_progress
--- One at a time, to the end of the transaction; the newest batch that is in the facts.
+-- One session at a time, until the end of the transaction; returns the newest batch in the aggregates.
 SELECT batch_id FROM shop.facts_progress FOR UPDATE;
 
 -- name: next_batches
--- The batches to go on with: at least one, and no more than make about so many events; and the time in which their events
--- were loaded, with a minute more on both sides for a clock that was set meanwhile.
+-- The batches to add next: at least one, up to about this many events. Also the period in which their events were
+-- loaded, extended by a minute on both sides in case the clock was set in between.
 SELECT
     max(batch_id),
     min(started_at) - interval '1 minute',
@@ -31,45 +32,30 @@ WHERE accepted_before < %(max_events)s
 HAVING count(*) > 0;
 
 -- name: fresh
--- The events of these batches, found by the BRIN index on their time of loading.
+-- The events of these batches, found by the BRIN index on ingested_at.
 CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS
+SELECT * FROM shop.event_facts
+WHERE ingested_at BETWEEN %(since)s AND %(until)s AND batch_id > %(after)s AND batch_id <= %(up_to)s;
+
+-- name: count_fresh
+-- The number of events found, and whether retention has removed events that were loaded as early as these.
 SELECT
-    (uuid_extract_timestamp(event.event_id) AT TIME ZONE 'UTC')::date AS id_day,
-    (event.event_time AT TIME ZONE 'UTC')::date AS day,
-    event.event_time,
-    event.event_type,
-    event.session_id,
-    event.user_id,
-    event.customer_segment,
-    event.order_id,
-    event.product_id,
-    event.product_name,
-    event.category,
-    event.brand,
-    event.currency,
-    event.channel,
-    event.device,
-    event.quantity,
-    event.unit_price * event.quantity AS amount,
-    event.event_type = 'purchase' AS is_purchase,
-    coalesce(counted.is_closed, false) AS is_closed
-FROM shop.events AS event
-LEFT JOIN shop.fact_days AS counted
-    ON counted.day = (event.event_time AT TIME ZONE 'UTC')::date AND counted.currency = event.currency
-WHERE event.ingested_at BETWEEN %(since)s AND %(until)s AND event.batch_id > %(after)s AND event.batch_id <= %(up_to)s;
+    (SELECT count(*) FROM fresh),
+    EXISTS (SELECT FROM shop.retired_partitions WHERE ingested_before > %(since)s);
 
 -- name: analyze_fresh
 ANALYZE fresh;
 
 -- name: add_sessions
--- Each session that is new or came further changes the funnel: what it was is taken out, what it is now put in.
+-- Each session that is new or reached a later stage changes the funnel: its old row is subtracted and its new row
+-- added.
 WITH changed AS (
     INSERT INTO shop.fact_sessions AS kept (session_id, id_day, first_event_at, channel, device, stage)
     SELECT
         session_id,
         max(id_day),
         min(event_time),
-        -- A visit has one channel and one device; should a feed say otherwise, min() picks the same one every time.
+        -- A session has one channel and one device. If a feed says otherwise, min() picks the same one every time.
         min(channel),
         min(device),
         max(CASE event_type WHEN 'purchase' THEN 4 WHEN 'order' THEN 3 WHEN 'add_to_cart' THEN 2 WHEN 'view' THEN 1 ELSE 0 END)
@@ -83,7 +69,7 @@ WITH changed AS (
         channel = least(kept.channel, excluded.channel),
         device = least(kept.device, excluded.device),
         stage = greatest(kept.stage, excluded.stage)
-    -- Most that come back have changed nothing: then no row is written anew.
+    -- Most recurring sessions have not changed; then no row is rewritten.
     WHERE kept.id_day < excluded.id_day OR kept.stage < excluded.stage
         OR kept.first_event_at > excluded.first_event_at
         OR kept.channel > excluded.channel OR kept.device > excluded.device
@@ -105,9 +91,9 @@ GROUP BY day, channel, device, stage
 HAVING sum(sessions) <> 0
 ON CONFLICT (day, channel, device, stage) DO UPDATE SET sessions = kept.sessions + excluded.sessions;
 
--- name: add_visits
+-- name: add_day_sessions
 WITH counted AS (
-    INSERT INTO shop.fact_visits AS kept (day, currency, session_id, id_day, has_purchase)
+    INSERT INTO shop.fact_day_sessions AS kept (day, currency, session_id, id_day, has_purchase)
     SELECT day, currency, session_id, max(id_day), bool_or(is_purchase)
     FROM fresh
     WHERE NOT is_closed
@@ -127,9 +113,9 @@ ON CONFLICT (day, currency) DO UPDATE
 SET sessions = kept.sessions + excluded.sessions,
     purchase_sessions = kept.purchase_sessions + excluded.purchase_sessions;
 
--- name: add_shoppers
+-- name: add_day_visitors
 WITH counted AS (
-    INSERT INTO shop.fact_shoppers AS kept (
+    INSERT INTO shop.fact_day_visitors AS kept (
         day, currency, user_id, id_day, purchases, units, revenue, first_purchase_at, last_purchase_at
     )
     SELECT
@@ -156,11 +142,11 @@ WITH counted AS (
         new.day, new.currency, old.user_id IS NULL AS is_new,
         new.purchases > 0 AND coalesce(old.purchases, 0) = 0 AS is_new_buyer
 )
-INSERT INTO shop.fact_days AS kept (day, currency, customers, buyers)
+INSERT INTO shop.fact_days AS kept (day, currency, visitors, buyers)
 SELECT day, currency, count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE is_new_buyer) FROM counted
 GROUP BY day, currency
 ON CONFLICT (day, currency) DO UPDATE
-SET customers = kept.customers + excluded.customers, buyers = kept.buyers + excluded.buyers;
+SET visitors = kept.visitors + excluded.visitors, buyers = kept.buyers + excluded.buyers;
 
 -- name: add_day_orders
 WITH counted AS (
@@ -221,9 +207,9 @@ SET orders = kept.orders + excluded.orders,
     first_purchase_at = least(kept.first_purchase_at, excluded.first_purchase_at),
     last_purchase_at = greatest(kept.last_purchase_at, excluded.last_purchase_at);
 
--- name: add_users
--- Of two segments in events of the same instant the first by name, whichever came first.
-INSERT INTO shop.fact_users AS kept (user_id, id_day, customer_segment, seen_at)
+-- name: add_visitor_segments
+-- If two events of the same instant have different segments, the first by name wins, whichever came first.
+INSERT INTO shop.fact_visitor_segments AS kept (user_id, id_day, customer_segment, seen_at)
 SELECT DISTINCT ON (user_id) user_id, max(id_day) OVER (PARTITION BY user_id), customer_segment, event_time
 FROM fresh
 WHERE NOT is_closed
@@ -270,12 +256,34 @@ SET views = kept.views + excluded.views,
     revenue = kept.revenue + excluded.revenue,
     last_event_at = greatest(kept.last_event_at, excluded.last_event_at);
 
+-- name: add_hours
+INSERT INTO shop.agg_hour AS kept (hour, event_type, category, currency, events, quantity, amount)
+SELECT
+    date_trunc('hour', event_time, 'UTC'), event_type, category, currency, count(*), coalesce(sum(quantity), 0),
+    coalesce(sum(amount), 0)
+FROM fresh
+GROUP BY 1, 2, 3, 4
+ON CONFLICT (event_type, hour, category, currency) DO UPDATE
+SET events = kept.events + excluded.events,
+    quantity = kept.quantity + excluded.quantity,
+    amount = kept.amount + excluded.amount;
+
+-- name: add_days
+INSERT INTO shop.agg_day AS kept (day, event_type, category, currency, events, quantity, amount)
+SELECT day, event_type, category, currency, count(*), coalesce(sum(quantity), 0), coalesce(sum(amount), 0)
+FROM fresh
+GROUP BY 1, 2, 3, 4
+ON CONFLICT (day, event_type, category, currency) DO UPDATE
+SET events = kept.events + excluded.events,
+    quantity = kept.quantity + excluded.quantity,
+    amount = kept.amount + excluded.amount;
+
 -- name: save_progress
 UPDATE shop.facts_progress SET batch_id = %(up_to)s, advanced_at = clock_timestamp();
 
 -- name: days_without_events
--- Days of which facts are kept and no event is left: their partition is gone. All events up to the progress are looked
--- for by id, so an event that is not in the facts yet keeps its day.
+-- Days that have aggregates but no events left, because their partition is gone. All events up to the progress are
+-- looked up by id, so an event that is not yet in the aggregates keeps its day.
 SELECT known.id_day
 FROM (SELECT DISTINCT id_day FROM shop.fact_products) AS known
 WHERE NOT EXISTS (
@@ -286,12 +294,20 @@ WHERE NOT EXISTS (
 ORDER BY known.id_day;
 
 -- name: close_days
-UPDATE shop.fact_days SET is_closed = true
+-- Days that are about to lose rows: afterwards it is unknown which visitors and sessions were counted in them.
+UPDATE shop.fact_days
+SET is_closed = true, closed_after = (SELECT batch_id FROM shop.facts_progress)
 WHERE NOT is_closed
-    AND (day, currency) IN (SELECT day, currency FROM shop.fact_visits WHERE id_day = ANY(%(id_days)s));
+    AND (day, currency) IN (
+        SELECT day, currency FROM shop.fact_day_sessions WHERE id_day = ANY(%(id_days)s)
+        UNION ALL
+        SELECT day, currency FROM shop.fact_day_visitors WHERE id_day = ANY(%(id_days)s)
+        UNION ALL
+        SELECT day, currency FROM shop.fact_day_orders WHERE id_day = ANY(%(id_days)s)
+    );
 
--- name: forget_visits
-DELETE FROM shop.fact_visits WHERE id_day = ANY(%(id_days)s);
+-- name: forget_day_sessions
+DELETE FROM shop.fact_day_sessions WHERE id_day = ANY(%(id_days)s);
 
 -- name: forget_sessions
 DELETE FROM shop.fact_sessions WHERE id_day = ANY(%(id_days)s);
@@ -299,43 +315,55 @@ DELETE FROM shop.fact_sessions WHERE id_day = ANY(%(id_days)s);
 -- name: forget_day_orders
 DELETE FROM shop.fact_day_orders WHERE id_day = ANY(%(id_days)s);
 
--- name: forget_users
-DELETE FROM shop.fact_users WHERE id_day = ANY(%(id_days)s);
+-- name: forget_visitor_segments
+DELETE FROM shop.fact_visitor_segments WHERE id_day = ANY(%(id_days)s);
 
 -- name: forget_products
 DELETE FROM shop.fact_products WHERE id_day = ANY(%(id_days)s);
 
--- name: forget_shoppers
--- Customers keep what they bought on the days that are left.
-WITH taken AS (
+-- name: forget_day_visitors
+-- Customers keep their purchases of the remaining days. An order and its customer's day may have ids of different days,
+-- so both are checked.
+WITH gone_orders AS (
     DELETE FROM shop.fact_customer_orders WHERE id_day = ANY(%(id_days)s) RETURNING user_id, currency
 ),
-gone AS (
-    DELETE FROM shop.fact_shoppers WHERE id_day = ANY(%(id_days)s) RETURNING user_id, currency, day
+gone_days AS (
+    DELETE FROM shop.fact_day_visitors WHERE id_day = ANY(%(id_days)s) RETURNING user_id, currency
 ),
-fewer AS (
-    SELECT user_id, currency, count(*) AS orders FROM taken GROUP BY user_id, currency
+changed AS (
+    SELECT user_id, currency FROM gone_orders
+    UNION
+    SELECT user_id, currency FROM gone_days
 ),
 left_over AS (
     SELECT
-        kept.user_id,
-        kept.currency,
+        changed.user_id,
+        changed.currency,
         sum(rest.units) AS units,
         sum(rest.revenue) AS revenue,
         min(rest.first_purchase_at) AS first_purchase_at,
         max(rest.last_purchase_at) AS last_purchase_at
-    FROM (SELECT DISTINCT user_id, currency FROM gone) AS kept
-    LEFT JOIN shop.fact_shoppers AS rest
-        ON rest.user_id = kept.user_id AND rest.currency = kept.currency AND rest.purchases > 0
+    FROM changed
+    LEFT JOIN shop.fact_day_visitors AS rest
+        ON rest.user_id = changed.user_id AND rest.currency = changed.currency AND rest.purchases > 0
         AND NOT rest.id_day = ANY(%(id_days)s)
-    GROUP BY kept.user_id, kept.currency
+    GROUP BY changed.user_id, changed.currency
 )
 MERGE INTO shop.fact_customers AS customer
-USING (SELECT left_over.*, coalesce(fewer.orders, 0) AS orders FROM left_over LEFT JOIN fewer USING (user_id, currency)) AS change
+USING (
+    SELECT
+        left_over.*,
+        (
+            SELECT count(*) FROM shop.fact_customer_orders AS rest
+            WHERE rest.user_id = left_over.user_id AND rest.currency = left_over.currency
+                AND NOT rest.id_day = ANY(%(id_days)s)
+        ) AS orders
+    FROM left_over
+) AS change
 ON customer.user_id = change.user_id AND customer.currency = change.currency
 WHEN MATCHED AND change.units IS NULL THEN DELETE
 WHEN MATCHED THEN UPDATE SET
-    orders = customer.orders - change.orders,
+    orders = change.orders,
     units = change.units,
     revenue = change.revenue,
     first_purchase_at = change.first_purchase_at,

@@ -1,11 +1,11 @@
--- What the metrics endpoint asks at every scrape: each is served by an index, or reads a table of a few rows. Times are
--- Unix time, so that whoever reads them later still knows when.
+-- Queries of the metrics endpoint at every scrape. Each uses an index or reads a table of a few rows. Times are Unix
+-- times, not ages, so they stay correct when they are read later.
 
 -- name: stream
--- One row, also before the first run.
+-- Returns one row, even before the first run.
 SELECT
     coalesce(run.ended_at IS NULL AND run.heartbeat_at > clock_timestamp() - make_interval(secs => %(alive_seconds)s), false)::integer AS is_up,
-    (coalesce(control.wish, 'run') = 'run')::integer AS is_wanted,
+    (coalesce(control.desired_state, 'run') = 'run')::integer AS is_wanted,
     (run.paused IS NOT NULL)::integer AS is_paused,
     run.epoch,
     extract(epoch FROM run.started_at) AS started_at,
@@ -13,6 +13,8 @@ SELECT
     extract(epoch FROM run.turned_at) AS turned_at,
     coalesce(run.backlog_files, 0) AS backlog_files,
     coalesce(run.backlog_bytes, 0) AS backlog_bytes,
+    waiting.files AS admitted_files,
+    waiting.size_bytes AS admitted_bytes,
     coalesce(extract(epoch FROM clock_timestamp() - waiting.arrived_at), 0) AS waiting_seconds,
     quarantined.files AS quarantined_files,
     extract(epoch FROM newest.committed_at) AS committed_at,
@@ -23,18 +25,22 @@ LEFT JOIN LATERAL (SELECT * FROM shop.runs WHERE runs.query = asked.query ORDER 
 LEFT JOIN shop.stream_control AS control ON control.query = asked.query
 LEFT JOIN LATERAL (SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 1) AS newest ON true
 LEFT JOIN LATERAL (
-    -- Bounded, as a stream of bad rows has no event times.
+    -- The limit bounds the search, since batches of only bad rows have no event times.
     SELECT max(last_batches.max_event_time) AS max_event_time
     FROM (SELECT batches.max_event_time FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 20) AS last_batches
 ) AS filled ON true
-CROSS JOIN (SELECT min(files.arrived_at) AS arrived_at FROM shop.files WHERE files.state = 'admitted') AS waiting
+CROSS JOIN (
+    SELECT count(*) AS files, coalesce(sum(files.size_bytes), 0)::bigint AS size_bytes, min(files.arrived_at) AS arrived_at
+    FROM shop.files
+    WHERE files.state = 'admitted'
+) AS waiting
 CROSS JOIN (SELECT count(*) AS files FROM shop.files WHERE files.state = 'quarantined') AS quarantined;
 
 -- name: newest_batch
 SELECT coalesce(max(batch_id), 0) FROM shop.batches;
 
 -- name: new_batches
--- Sums over the batches that came since the last scrape; batches are committed in the order of their ids.
+-- Sums over the batches since the last scrape. Batches are committed in the order of their ids.
 SELECT
     max(batch_id) AS up_to,
     count(*) AS batches,
@@ -47,7 +53,7 @@ FROM (SELECT * FROM shop.batches WHERE batch_id > %(after)s ORDER BY batch_id LI
 HAVING count(*) > 0;
 
 -- name: new_stages
--- Without Spark's own: those come later, and not for every batch.
+-- Excludes Spark's own stages, which are recorded later and not for every batch.
 SELECT stage.key AS stage, sum(stage.value::float8) / 1000 AS seconds
 FROM shop.batches
 CROSS JOIN jsonb_each_text(batches.durations_ms) AS stage
@@ -64,12 +70,16 @@ SELECT
     (newest.held_because IS NOT NULL)::integer AS is_held
 FROM unnest(%(views)s::text[]) AS wanted (view_name)
 INNER JOIN LATERAL (
-    SELECT * FROM shop.refreshes WHERE refreshes.view_name = wanted.view_name ORDER BY refreshes.finished_at DESC LIMIT 1
+    SELECT * FROM shop.refreshes
+    WHERE refreshes.view_name = wanted.view_name
+        AND (published_at IS NOT NULL OR held_because IS NOT NULL OR error IS NOT NULL)
+    ORDER BY refreshes.finished_at DESC
+    LIMIT 1
 ) AS newest ON true
 LEFT JOIN LATERAL (
-    SELECT coalesce(refreshes.published_at, refreshes.finished_at) AS published_at, refreshes.row_count
+    SELECT refreshes.published_at, refreshes.row_count
     FROM shop.refreshes
-    WHERE refreshes.view_name = wanted.view_name AND refreshes.error IS NULL AND refreshes.held_because IS NULL
+    WHERE refreshes.view_name = wanted.view_name AND refreshes.published_at IS NOT NULL
     ORDER BY refreshes.finished_at DESC
     LIMIT 1
 ) AS published ON true;
@@ -88,7 +98,7 @@ INNER JOIN LATERAL (
 ) AS newest ON true;
 
 -- name: alerts
--- Each severity has a row, also without an open alert.
+-- Returns a row for each severity, even without open alerts.
 SELECT
     known.severity,
     count(alerts.alert_id) AS open,
@@ -107,7 +117,7 @@ SELECT
     newest.value,
     wanted.bound,
     newest.is_met::integer AS is_met,
-    extract(epoch FROM newest.minute) AS judged_at,
+    extract(epoch FROM newest.minute) AS evaluated_at,
     wanted.target,
     months.met::float8 / months.minutes AS attainment,
     months.minutes,
@@ -136,9 +146,9 @@ FROM pg_catalog.pg_stat_database
 WHERE datname = current_database();
 
 -- name: readiness
--- What is wished of the stream, and whether a driver lives.
+-- The desired state of the stream, and whether a driver is alive.
 SELECT
-    coalesce(control.wish, 'run') AS wish,
+    coalesce(control.desired_state, 'run') AS desired_state,
     coalesce(run.ended_at IS NULL AND run.heartbeat_at > clock_timestamp() - make_interval(secs => %(alive_seconds)s), false) AS is_alive
 FROM (VALUES (%(query)s::text)) AS asked (query)
 LEFT JOIN LATERAL (SELECT * FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 1) AS run ON true

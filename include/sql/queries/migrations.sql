@@ -1,5 +1,5 @@
 -- name: create_ledger
--- The list of what was applied; in public, since the schema shop is itself made by the first migration.
+-- The applied migrations; in schema public, because the first migration creates the schema shop.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
     number integer PRIMARY KEY,
     name text NOT NULL,

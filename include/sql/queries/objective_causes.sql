@@ -1,4 +1,4 @@
--- Each returns at most one row with a text: what happened since %(since)s that can explain a miss.
+-- Each query returns at most one row, with a text about something since %(since)s that can explain a miss.
 
 -- name: restarts
 WITH started AS (
@@ -14,26 +14,26 @@ WITH started AS (
 )
 
 SELECT format(
-    'the stream was started %%s, the last time at %%s UTC as epoch %%s; before that: %%s',
-    CASE WHEN count(*) = 1 THEN 'anew' ELSE count(*) || ' times' END,
+    'the stream was started %%s, most recently at %%s UTC as epoch %%s; before that: %%s',
+    CASE WHEN count(*) = 1 THEN 'again' ELSE count(*) || ' times' END,
     to_char(max(started_at), 'HH24:MI:SS'),
     max(epoch),
-    coalesce((array_agg(split_part(error, E'\n', 1) ORDER BY epoch DESC))[1], 'it ended as it was asked to')
+    coalesce((array_agg(split_part(error, E'\n', 1) ORDER BY epoch DESC))[1], 'it ended as requested')
 )
 FROM started
 HAVING count(*) > 0;
 
 -- name: large_files
--- Files that are loaded in parts, by what their parts say or their size lets expect.
+-- Find the largest file that is loaded in slices, or that is waiting and large enough to be loaded in slices.
 SELECT format(
-    'a large file: %%s, %%s, came at %%s UTC', name, pg_size_pretty(coalesce(unpacked_bytes, size_bytes)),
+    'a large file: %%s, %%s, arrived at %%s UTC', name, pg_size_pretty(coalesce(unpacked_bytes, size_bytes)),
     to_char(arrived_at, 'HH24:MI:SS')
 )
 FROM (
     SELECT files.*
     FROM shop.batches
-    INNER JOIN shop.file_parts ON file_parts.batch_id = batches.batch_id
-    INNER JOIN shop.files ON files.file_id = file_parts.file_id
+    INNER JOIN shop.file_slices ON file_slices.batch_id = batches.batch_id
+    INNER JOIN shop.files ON files.file_id = file_slices.file_id
     WHERE batches.committed_at >= %(since)s AND batches.committed_at < %(until)s
     UNION
     SELECT * FROM shop.files WHERE state = 'admitted' AND coalesce(unpacked_bytes, size_bytes) > %(large_bytes)s
@@ -43,7 +43,7 @@ LIMIT 1;
 
 -- name: slowest_batch
 SELECT format(
-    'batch %%s was committed %%s s after its oldest file came: %%s rows of %%s files, %%s s from its beginning to its commit',
+    'batch %%s was committed %%s s after its oldest file arrived: %%s rows of %%s files, %%s s from its start to its commit',
     batch_id, round(lag_seconds::numeric, 1), read, files,
     round(extract(epoch FROM committed_at - started_at), 1)
 )
@@ -53,7 +53,7 @@ ORDER BY lag_seconds DESC
 LIMIT 1;
 
 -- name: reject_reasons
--- Of the newest rejects: a flood of them must not make this slow.
+-- Look only at the newest rejects, so that a flood of them does not make the query slow.
 SELECT format('%%s of the last %%s rejected rows: %%s, most of them in %%s', count(*), max(newest.all_rows), reason, mode() WITHIN GROUP (ORDER BY file_name))
 FROM (
     SELECT last_rejects.*, count(*) OVER () AS all_rows
@@ -75,6 +75,7 @@ FROM (
     SELECT DISTINCT ON (view_name) view_name, held_because
     FROM shop.refreshes
     WHERE view_name = ANY(%(views)s) AND finished_at < %(until)s
+        AND (published_at IS NOT NULL OR held_because IS NOT NULL OR error IS NOT NULL)
     ORDER BY view_name, finished_at DESC
 ) AS newest
 WHERE held_because IS NOT NULL
@@ -86,6 +87,7 @@ FROM (
     SELECT DISTINCT ON (view_name) view_name, error
     FROM shop.refreshes
     WHERE view_name = ANY(%(views)s) AND finished_at < %(until)s
+        AND (published_at IS NOT NULL OR held_because IS NOT NULL OR error IS NOT NULL)
     ORDER BY view_name, finished_at DESC
 ) AS newest
 WHERE error IS NOT NULL

@@ -1,12 +1,12 @@
 -- name: attainment
--- The newest %(months)s months that have a judged minute, the newest first.
+-- Return the attainment of this month and those before it, %(months)s in total, the newest first.
 SELECT objective, month, minutes, met
 FROM shop.objective_months
 WHERE month >= (date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') - make_interval(months => %(months)s - 1))::date
 ORDER BY month DESC, objective;
 
 -- name: current
--- The newest judged minute of each objective, with its open miss.
+-- Return the newest evaluated minute of each objective, with its open miss.
 SELECT
     wanted.objective,
     newest.minute,
@@ -27,14 +27,14 @@ LEFT JOIN shop.objective_misses AS misses ON misses.objective = wanted.objective
 ORDER BY wanted.position;
 
 -- name: minutes
--- The judged minutes of one objective, the oldest first: what a chart needs.
+-- Return the evaluated minutes of one objective for a chart, the oldest first.
 SELECT minute, value, bound, is_met
 FROM shop.objective_minutes
 WHERE objective = %(objective)s AND minute >= %(since)s
 ORDER BY minute;
 
 -- name: misses
--- The newest first; those that began before %(before)s, or, when it is NULL, from the newest on.
+-- Return misses, the newest first: those that began before %(before)s, or all of them when it is NULL.
 SELECT
     miss_id, objective, began_at, ended_at, bound, worst_value, cause, acknowledged_at, acknowledged_by, note
 FROM shop.objective_misses
@@ -52,7 +52,7 @@ FROM shop.objective_misses
 WHERE miss_id = %(miss_id)s;
 
 -- name: acknowledge
--- A second word on the same miss replaces the first.
+-- A second acknowledgement of the same miss replaces the first.
 UPDATE shop.objective_misses
 SET acknowledged_at = clock_timestamp(), acknowledged_by = %(by)s, note = %(note)s
 WHERE miss_id = %(miss_id)s

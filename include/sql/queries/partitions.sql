@@ -1,5 +1,5 @@
 -- name: window
--- The days that need a partition, and the cutoff of retention.
+-- The days that need a partition, and the retention cutoff.
 SELECT
     array_agg(day::date) AS days,
     clock_timestamp() - make_interval(days => %(retention_days)s) AS cutoff
@@ -24,8 +24,10 @@ WHERE
 ORDER BY day;
 
 -- name: is_recent
--- Whether the partition holds an event that was loaded since the cutoff: served by the BRIN index on ingested_at.
-SELECT EXISTS (SELECT FROM {partition} WHERE ingested_at >= %(cutoff)s);
+-- Whether the partition has an event that was loaded since the cutoff, or that is not yet in the aggregates and thus
+-- not in the daily sums, which are kept for ever. Served by the BRIN index on ingested_at and batch_id.
+SELECT EXISTS (SELECT FROM {partition} WHERE ingested_at >= %(cutoff)s)
+    OR EXISTS (SELECT FROM {partition} WHERE batch_id > (SELECT batch_id FROM shop.facts_progress));
 
 -- name: count
 SELECT count(*) FROM {partition};
@@ -35,7 +37,7 @@ SELECT count(*) FROM {partition};
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
 -- name: lock
--- Both at once, and before anything is read: no event can come in between the last look and the end.
+-- Lock both at once and before anything is read, so that no event can arrive between the last check and the removal.
 LOCK TABLE ONLY shop.events, {partition} IN ACCESS EXCLUSIVE MODE;
 
 -- name: detach
@@ -49,8 +51,26 @@ INSERT INTO shop.retired_partitions (partition_name, day, events, ingested_befor
 VALUES (%(partition_name)s, %(day)s, %(events)s, %(cutoff)s);
 
 -- name: delete_old_backfill
--- Events from before the first daily partition have no day of their own to drop.
-DELETE FROM shop.events_before_2026 WHERE ingested_at < %(cutoff)s;
+-- Events from before the first daily partition have no day partition that could be dropped.
+WITH gone AS (
+    DELETE FROM shop.events_before_2026
+    WHERE ingested_at < %(cutoff)s AND batch_id <= (SELECT batch_id FROM shop.facts_progress)
+    RETURNING event_id
+),
+
+days AS (
+    INSERT INTO shop.retired_days (day)
+    -- The first 48 bits of an id are milliseconds since 1970.
+    SELECT DISTINCT
+        DATE '1970-01-01' + (('x' || left(replace(event_id::text, '-', ''), 12))::bit(48)::bigint / 86400000)::integer
+    FROM gone
+    ON CONFLICT DO NOTHING
+)
+
+SELECT count(*) FROM gone;
+
+-- name: record_day
+INSERT INTO shop.retired_days (day) VALUES (%(day)s) ON CONFLICT DO NOTHING;
 
 -- name: delete_rejects
 DELETE FROM shop.rejects WHERE rejected_at < %(cutoff)s;
@@ -59,7 +79,7 @@ DELETE FROM shop.rejects WHERE rejected_at < %(cutoff)s;
 DELETE FROM shop.conflicts WHERE found_at < %(cutoff)s;
 
 -- name: delete_quality_runs
--- With their results; those of before suites had runs are deleted by themselves.
+-- Also deletes their results. Results from before suites had runs are deleted separately.
 DELETE FROM shop.quality_runs WHERE finished_at < %(cutoff)s;
 
 -- name: delete_quality_results
@@ -69,13 +89,13 @@ DELETE FROM shop.quality_results WHERE checked_at < %(cutoff)s;
 DELETE FROM shop.refreshes WHERE finished_at < %(cutoff)s;
 
 -- name: delete_alerts
--- With what was sent about them. One that is open stays, however old.
+-- Also deletes their notifications. An open alert stays, however old.
 DELETE FROM shop.alerts WHERE resolved_at < %(cutoff)s;
 
 -- name: delete_objective_minutes
--- Their sums by month stay.
+-- Their monthly sums stay.
 DELETE FROM shop.objective_minutes WHERE minute < %(cutoff)s;
 
 -- name: delete_objective_misses
--- People look back at them for longer than at what they were made of.
+-- Misses are looked up for longer than the minutes they consist of.
 DELETE FROM shop.objective_misses WHERE ended_at < %(cutoff)s - interval '1 year';

@@ -14,21 +14,63 @@ FROM (
     SELECT read, accepted, duplicate, rejected, rows FROM shop.retired_ledger WHERE table_name = 'batches'
 ) AS ledger;
 
+-- name: connections
+-- Connections of clients, those that the server accepts, and how many each role has; no row below four fifths of
+-- those that are not reserved.
+WITH used AS (
+    -- Not by backend_type, which PostgreSQL hides of other roles' connections.
+    SELECT usename::text AS role, count(*) AS connections
+    FROM pg_catalog.pg_stat_activity
+    WHERE usename IS NOT NULL AND datname IS NOT NULL
+    GROUP BY usename
+)
+SELECT role, connections, sum(connections) OVER ()::bigint AS used, current_setting('max_connections')::int AS accepted
+FROM used
+WHERE (SELECT sum(connections) FROM used) > 0.8 * (
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+)
+ORDER BY connections DESC, role;
+
 -- name: newest_batch
 -- The newest batch that accepted an event.
 SELECT max(batch_id) AS batch_id FROM shop.batches WHERE accepted > 0;
 
 -- name: last_refreshes
-SELECT DISTINCT ON (view_name)
-    view_name,
-    extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age_seconds,
-    extract(epoch FROM finished_at - started_at)::float8 AS seconds,
-    row_count,
-    last_batch_id,
-    held_because,
-    error
-FROM shop.refreshes
-ORDER BY view_name, finished_at DESC;
+-- The newest refresh of each view that came to an end: a candidate that is still being checked has no outcome. For a view that
+-- is held back, since when, and the age of the rows that people read.
+SELECT
+    newest.view_name,
+    extract(epoch FROM clock_timestamp() - newest.finished_at)::float8 AS age_seconds,
+    extract(epoch FROM newest.finished_at - newest.started_at)::float8 AS seconds,
+    newest.row_count,
+    newest.last_batch_id,
+    newest.held_because,
+    newest.error,
+    newest.overrode,
+    overrides.granted_by AS overridden_by,
+    overrides.reason AS override_reason,
+    extract(epoch FROM clock_timestamp() - first_held.finished_at)::float8 AS held_seconds,
+    extract(epoch FROM clock_timestamp() - published.finished_at)::float8 AS readers_age_seconds
+FROM (
+    SELECT DISTINCT ON (view_name) *
+    FROM shop.refreshes
+    WHERE published_at IS NOT NULL OR held_because IS NOT NULL OR error IS NOT NULL
+    ORDER BY view_name, refresh_id DESC
+) AS newest
+LEFT JOIN shop.publication_overrides AS overrides USING (override_id)
+LEFT JOIN LATERAL (
+    SELECT refresh_id, finished_at FROM shop.refreshes
+    WHERE refreshes.view_name = newest.view_name AND published_at IS NOT NULL
+    ORDER BY refresh_id DESC LIMIT 1
+) AS published ON true
+LEFT JOIN LATERAL (
+    SELECT finished_at FROM shop.refreshes
+    WHERE refreshes.view_name = newest.view_name
+        AND refreshes.refresh_id > coalesce(published.refresh_id, 0)
+        AND held_because IS NOT NULL
+    ORDER BY refresh_id LIMIT 1
+) AS first_held ON newest.held_because IS NOT NULL
+ORDER BY newest.view_name;
 
 -- name: last_quality
 -- The newest run of each suite: its verdict, how many expectations it checked and how many did not hold.
@@ -81,7 +123,8 @@ WHERE file_id > %(after)s AND name = ANY(%(names)s)
 ORDER BY name, file_id DESC;
 
 -- name: reject_reasons
-SELECT reason, count(*) AS rows
+-- Each with one of the values that were found.
+SELECT reason, count(*) AS rows, min(detail ->> reason) AS example
 FROM shop.rejects CROSS JOIN unnest(reasons) AS reason
 WHERE file_id = %(file_id)s
 GROUP BY reason

@@ -8,6 +8,9 @@ CREATE DATABASE {database} OWNER {owner} TEMPLATE template0;
 -- name: clone_database
 CREATE DATABASE {database} OWNER {owner} TEMPLATE {template} STRATEGY file_copy;
 
+-- name: checkpoint
+CHECKPOINT;
+
 -- name: drop_database
 DROP DATABASE {database} WITH (FORCE);
 

@@ -1,13 +1,13 @@
 -- name: lock_suite
--- Held until the session ends.
+-- The lock is held until the session ends.
 SELECT pg_advisory_lock(%(key)s, hashtext(%(suite)s));
 
 -- name: export_snapshot
--- Other transactions may adopt it while this one is open.
+-- Other transactions can use the snapshot while this one is open.
 SELECT pg_export_snapshot();
 
 -- name: columns
--- The columns of a table or view with their types, in their order.
+-- The columns of a table or view with their types, in table order.
 SELECT attribute.attname::text, format_type(attribute.atttypid, attribute.atttypmod)
 FROM pg_catalog.pg_attribute AS attribute
 JOIN pg_catalog.pg_class AS relation ON relation.oid = attribute.attrelid
@@ -19,7 +19,7 @@ WHERE namespace.nspname = %(schema)s
 ORDER BY attribute.attnum;
 
 -- name: relations
--- What a suite of the schema can be about.
+-- The tables and views of a schema that a suite can check.
 SELECT relation.relname::text
 FROM pg_catalog.pg_class AS relation
 JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
@@ -27,43 +27,59 @@ WHERE namespace.nspname = %(schema)s AND relation.relkind IN ('r', 'p', 'v', 'm'
 ORDER BY 1;
 
 -- name: window
--- From the end of the last good check, less an overlap, and no further back than the longest; to now, or to the batch
--- that makes so many rows new, if more came after it. An overlap with more rows than that is only what may have been
--- under way then.
-WITH last_good AS (
-    SELECT (
-        SELECT window_to
-        FROM shop.quality_runs
-        WHERE suite = %(suite)s AND verdict IN ('passed', 'warned') AND window_to IS NOT NULL
-        ORDER BY finished_at DESC
-        LIMIT 1
-    ) AS looked_to, clock_timestamp() AS moment
+-- The window to check. It begins at the end of the last good check, minus an overlap. It ends now, or at the batch that
+-- reaches %(most_rows)s new rows if more batches follow. If the overlap alone has more rows than that, it is reduced to
+-- the batches that may have been in progress at the last check. Rows that failed stay in the window until they are
+-- retracted or corrected, however long that takes. Rows that were too few to be judged are checked again with later
+-- ones, for at most %(longest)s. A sweep of all rows does not move the window.
+WITH known AS (
+    SELECT
+        clock_timestamp() AS moment,
+        (
+            SELECT max(window_to) FROM shop.quality_runs
+            WHERE suite = %(suite)s AND scope = 'window' AND verdict IN ('passed', 'warned', 'not_judged') AND is_complete
+        ) AS evaluated_to,
+        (
+            SELECT max(window_to) FROM shop.quality_runs
+            WHERE suite = %(suite)s AND scope = 'window' AND verdict IN ('passed', 'warned', 'not_judged')
+        ) AS good_to,
+        (
+            SELECT min(window_from) FROM shop.quality_runs
+            WHERE suite = %(suite)s AND scope = 'window' AND verdict = 'failed'
+        ) AS tried_from
+),
+last_good AS (
+    SELECT
+        moment,
+        greatest(
+            evaluated_to,
+            CASE WHEN good_to IS NOT NULL THEN least(good_to, moment - %(longest)s) END
+        ) AS looked_to,
+        coalesce(tried_from, moment - %(first)s) AS first_from
+    FROM known
 ),
 span AS (
     SELECT
         moment,
-        greatest(moment - %(longest)s, coalesce(looked_to, moment - %(first)s)) AS new_from,
-        greatest(
-            moment - %(longest)s,
-            coalesce(
-                CASE
-                    WHEN (
-                        SELECT sum(read) > %(most_rows)s
+        coalesce(looked_to, first_from) AS new_from,
+        coalesce(
+            CASE
+                WHEN (
+                    SELECT sum(read) > %(most_rows)s
+                    FROM shop.batches
+                    WHERE committed_at BETWEEN looked_to - make_interval(secs => %(overlap_seconds)s) AND looked_to
+                )
+                THEN least(
+                    looked_to,
+                    (
+                        SELECT min(started_at) - interval '1 second'
                         FROM shop.batches
-                        WHERE committed_at BETWEEN looked_to - make_interval(secs => %(overlap_seconds)s) AND looked_to
+                        WHERE committed_at > looked_to - interval '10 seconds'
                     )
-                    THEN least(
-                        looked_to,
-                        (
-                            SELECT min(started_at) - interval '1 second'
-                            FROM shop.batches
-                            WHERE committed_at > looked_to - interval '10 seconds'
-                        )
-                    )
-                    ELSE looked_to - make_interval(secs => %(overlap_seconds)s)
-                END,
-                moment - %(first)s
-            )
+                )
+                ELSE looked_to - make_interval(secs => %(overlap_seconds)s)
+            END,
+            first_from
         ) AS window_from
     FROM last_good
 ),
@@ -82,11 +98,43 @@ enough AS (
 SELECT window_from, coalesce(committed_at, moment) AS window_to, committed_at IS NOT NULL AS is_behind
 FROM span, enough;
 
+-- name: last_evaluated
+-- The status and time of the last judgment of a check on rows of which nothing has been retracted since; and whether
+-- rows of its very last judgment have been retracted. A failure on such rows no longer counts.
+WITH evaluated AS NOT MATERIALIZED (
+    SELECT
+        result.status,
+        result.checked_at,
+        run.finished_at,
+        EXISTS (
+            SELECT FROM shop.retraction_files AS retracted
+            INNER JOIN shop.retractions AS retraction USING (retraction_id)
+            WHERE retraction.done_at > run.finished_at
+                AND (
+                    run.window_to IS NULL
+                    OR retracted.loaded_at
+                    BETWEEN coalesce(run.window_from, '-infinity') AND run.window_to + interval '1 minute'
+                )
+        ) AS is_retracted
+    FROM shop.quality_results AS result
+    INNER JOIN shop.quality_runs AS run USING (quality_run_id)
+    WHERE result.suite = %(suite)s
+        AND result.check_name = %(check_name)s
+        AND result.column_name IS NOT DISTINCT FROM %(column_name)s
+        AND result.status <> 'not_judged'
+        AND run.scope = %(scope)s
+)
+SELECT standing.status, standing.finished_at, newest.is_retracted
+FROM (SELECT is_retracted FROM evaluated ORDER BY checked_at DESC LIMIT 1) AS newest
+LEFT JOIN LATERAL (
+    SELECT status, finished_at FROM evaluated WHERE NOT is_retracted ORDER BY checked_at DESC LIMIT 1
+) AS standing ON true;
+
 -- name: count
 SELECT count(*) FROM {relation} WHERE {where};
 
 -- name: last_batch
--- The newest batch that the rows of a view contain: of its candidate, or as people read it.
+-- The newest batch that a view contains, in its candidate or as published.
 SELECT coalesce(
     (
         SELECT last_batch_id FROM shop.refreshes
@@ -103,7 +151,7 @@ SELECT coalesce(
 SAVEPOINT before_needs;
 
 -- name: needs
--- Whether there is enough to compare with, without fetching it.
+-- Whether there is enough data for a check, without fetching it.
 SELECT EXISTS (
 {query}
 );
@@ -114,55 +162,31 @@ ROLLBACK TO SAVEPOINT before_needs;
 -- name: store_run
 INSERT INTO shop.quality_runs (
     run_id, suite, table_name, owner, scope, window_from, window_to, started_at, verdict, checks, critical_failures,
-    warnings, not_judged, error
+    warnings, not_judged, is_complete, error
 )
 VALUES (
     %(run_id)s, %(suite)s, %(table_name)s, %(owner)s, %(scope)s, %(window_from)s, %(window_to)s, %(started_at)s,
-    %(verdict)s, %(checks)s, %(critical_failures)s, %(warnings)s, %(not_judged)s, %(error)s
+    %(verdict)s, %(checks)s, %(critical_failures)s, %(warnings)s, %(not_judged)s, %(is_complete)s, %(error)s
 )
 RETURNING quality_run_id;
 
 -- name: store_results
 -- The results of one run of a suite.
 INSERT INTO shop.quality_results (
-    quality_run_id, run_id, suite, table_name, check_name, column_name, severity, is_success, is_judged, observed,
+    quality_run_id, run_id, suite, table_name, check_name, column_name, severity, status, observed,
     expected, sample, error, duration_ms
 )
 VALUES %s;
 
 -- name: open_alerts
--- The alerts about checks of a suite that are not over, by their keys.
+-- The keys of the open alerts about the checks of a suite.
 SELECT key FROM shop.alerts WHERE resolved_at IS NULL AND starts_with(key, %(prefix)s);
 
 -- name: record_page
 UPDATE shop.quality_runs SET docs_path = %(docs_path)s WHERE quality_run_id = %(quality_run_id)s;
 
--- name: recent_runs
--- The last runs of each suite, oldest first.
-SELECT suite, table_name, scope, started_at, finished_at, verdict, checks, critical_failures, warnings, not_judged, docs_path
-FROM (
-    SELECT *, row_number() OVER (PARTITION BY suite ORDER BY finished_at DESC, quality_run_id DESC) AS position
-    FROM shop.quality_runs
-) AS ranked
-WHERE position <= %(listed)s
-ORDER BY suite, position DESC;
-
--- name: needs_a_look
--- What did not hold in the newest run of each suite, and what was not judged.
-SELECT
-    run.suite, run.docs_path, result.check_name, result.column_name, result.severity, result.is_success,
-    result.is_judged, result.observed, result.error
-FROM (
-    SELECT DISTINCT ON (suite) quality_run_id, suite, docs_path
-    FROM shop.quality_runs
-    ORDER BY suite, finished_at DESC, quality_run_id DESC
-) AS run
-INNER JOIN shop.quality_results AS result USING (quality_run_id)
-WHERE NOT result.is_success OR NOT result.is_judged
-ORDER BY run.suite, result.result_id;
-
 -- name: expire_pages
--- Pages of runs that passed go before their results do.
+-- Pages of passed runs expire before their results do.
 UPDATE shop.quality_runs SET docs_path = NULL
 WHERE docs_path IS NOT NULL AND verdict = 'passed' AND finished_at < clock_timestamp() - %(passed_kept)s
 RETURNING old.docs_path;

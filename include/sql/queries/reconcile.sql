@@ -1,12 +1,13 @@
 -- name: snapshot
--- All that follows sees the database as of one moment, whatever the stream commits meanwhile.
+-- All later queries of the transaction see one snapshot, regardless of what the stream commits in the meantime.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 -- name: clock
 SELECT clock_timestamp();
 
--- name: unsettled
--- How many of the named files have never been settled, and how many files were admitted by %(as_of)s and still wait.
+-- name: unfinished
+-- The number of named files that were never loaded or quarantined, plus that of files admitted by %(as_of)s that still
+-- wait.
 SELECT
     (
         SELECT count(*)
@@ -16,16 +17,17 @@ SELECT
     + (SELECT count(*) FROM shop.files WHERE state = 'admitted' AND admitted_at <= %(as_of)s);
 
 -- name: admitted
--- Files that were admitted by %(as_of)s and still wait to be loaded.
+-- Files admitted by %(as_of)s that still wait to be loaded.
 SELECT name FROM shop.files WHERE state = 'admitted' AND admitted_at <= %(as_of)s ORDER BY file_id;
 
--- name: settled_files
--- Every load of the named files. Retention removes only what was loaded before a recorded time, so the events of a
--- file are complete when the batch of its first part began after that; rejects are removed by their age alone.
+-- name: finished_files
+-- Every load of the named files. Retention removes only events loaded before a recorded time, so the events of a file
+-- are complete if the batch of its first slice began after that time. Rejects are removed by age alone.
 SELECT
     files.name,
     files.file_id,
     files.fault,
+    files.state = 'retracted' AS is_retracted,
     files.read,
     files.accepted,
     files.duplicate,
@@ -36,7 +38,7 @@ SELECT
         AS has_all_rejects
 FROM shop.files
 LEFT JOIN shop.batches ON batches.batch_id = CASE
-    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    WHEN files.slices > 1 THEN (SELECT min(file_slices.batch_id) FROM shop.file_slices WHERE file_slices.file_id = files.file_id)
     ELSE files.batch_id
 END
 CROSS JOIN (SELECT max(ingested_before) AS ingested_before FROM shop.retired_partitions) AS retired
@@ -44,7 +46,7 @@ WHERE files.name = ANY(%(names)s::text[]) AND files.state <> 'admitted'
 ORDER BY files.file_id;
 
 -- name: events_of_files
--- What is stored of the given files; amount counts purchases only.
+-- Stored events of the given files, by type and currency. Only purchases have revenue.
 SELECT
     file_id,
     event_type,
@@ -63,8 +65,8 @@ WHERE rejects.file_id = ANY(%(file_ids)s::bigint[])
 GROUP BY rejects.file_id, reason.code;
 
 -- name: ledger_totals
--- The sums that must be the same whichever table they are taken from. Each contains what retention has removed from that
--- table. A file counts once for each batch that loaded a part of it, and so it does in batches.files.
+-- Sums that must be equal in all tables. Each includes what retention has removed from its table. As in batches.files,
+-- a file counts once for each batch that loaded a slice of it.
 WITH retired AS (
     SELECT table_name, files, read, accepted, duplicate, rejected FROM shop.retired_ledger
 )
@@ -75,7 +77,8 @@ SELECT
     batch.accepted AS batch_accepted, file.accepted AS file_accepted,
     batch.duplicate AS batch_duplicate, file.duplicate AS file_duplicate,
     batch.rejected AS batch_rejected, file.rejected AS file_rejected,
-    rollup.events AS rollup_events,
+    kept.events AS daily_events,
+    kept.accepted AS daily_accepted,
     stored.events AS retired_events
 FROM (
     SELECT
@@ -99,7 +102,7 @@ CROSS JOIN (
         coalesce(sum(rejected), 0) AS rejected
     FROM (
         SELECT
-            CASE WHEN batch_id IS NULL THEN 0 ELSE greatest(parts, 1) END AS files,
+            CASE WHEN batch_id IS NULL THEN 0 ELSE greatest(slices, 1) END AS files,
             read, accepted, duplicate, rejected
         FROM shop.files
         UNION ALL
@@ -107,22 +110,24 @@ CROSS JOIN (
     ) AS each_row
 ) AS file
 CROSS JOIN (
-    SELECT coalesce(sum(events), 0) AS events
-    FROM (
-        SELECT events FROM shop.rollup_minute
-        UNION ALL
-        SELECT accepted FROM retired WHERE table_name = 'rollup_minute'
-    ) AS each_row
-) AS rollup
+    -- Batches that are not yet in the daily sums are left out.
+    SELECT
+        (SELECT coalesce(sum(events), 0) FROM shop.agg_day) AS events,
+        (
+            SELECT coalesce(sum(accepted), 0) FROM shop.batches
+            WHERE batch_id <= (SELECT batch_id FROM shop.facts_progress)
+        )
+        + (SELECT coalesce(sum(accepted), 0) FROM retired WHERE table_name = 'batches') AS accepted
+) AS kept
 CROSS JOIN (SELECT coalesce(sum(events), 0) AS events FROM shop.retired_partitions) AS stored;
 
 -- name: stored_events
--- All events, and how many of them repeat an id: the primary key rules that out, unless an index is damaged.
+-- The number of events, and of repeated ids. The primary key prevents repeated ids unless an index is corrupt.
 SELECT count(*) AS events, count(*) - count(DISTINCT event_id) AS repeated FROM shop.events;
 
 -- name: batch_differences
--- Batches whose sums are not those of their files, or of the parts that they loaded of larger ones. Of batches that the
--- retention of the ledger has reached, some files may be gone.
+-- Batches whose sums differ from those of their files and slices of files. Batches that the retention of the ledger has
+-- reached are left out, since some of their files may be gone.
 SELECT
     batches.batch_id,
     batches.read, batches.accepted, batches.duplicate, batches.rejected,
@@ -139,13 +144,13 @@ LEFT JOIN (
         sum(duplicate) AS duplicate,
         sum(rejected) AS rejected
     FROM (
-        SELECT batch_id, read, accepted, duplicate, rejected FROM shop.files WHERE parts <= 1
+        SELECT batch_id, read, accepted, duplicate, rejected FROM shop.files WHERE slices <= 1
         UNION ALL
-        SELECT file_parts.batch_id, file_parts.read, file_parts.accepted, file_parts.duplicate, file_parts.rejected
-        FROM shop.file_parts
+        SELECT file_slices.batch_id, file_slices.read, file_slices.accepted, file_slices.duplicate, file_slices.rejected
+        FROM shop.file_slices
         INNER JOIN shop.files USING (file_id)
-        WHERE files.parts > 1
-    ) AS part
+        WHERE files.slices > 1
+    ) AS slice
     GROUP BY batch_id
 ) AS file USING (batch_id)
 WHERE
@@ -156,14 +161,14 @@ WHERE
 ORDER BY batches.batch_id;
 
 -- name: part_differences
--- Files whose balance is not the sum of their parts.
+-- Files whose balance is not the sum of their slices.
 SELECT
     files.name,
     files.read, files.accepted, files.duplicate, files.rejected,
-    coalesce(part.read, 0) AS part_read,
-    coalesce(part.accepted, 0) AS part_accepted,
-    coalesce(part.duplicate, 0) AS part_duplicate,
-    coalesce(part.rejected, 0) AS part_rejected
+    coalesce(slice.read, 0) AS slice_read,
+    coalesce(slice.accepted, 0) AS slice_accepted,
+    coalesce(slice.duplicate, 0) AS slice_duplicate,
+    coalesce(slice.rejected, 0) AS slice_rejected
 FROM shop.files
 LEFT JOIN (
     SELECT
@@ -172,19 +177,19 @@ LEFT JOIN (
         sum(accepted) AS accepted,
         sum(duplicate) AS duplicate,
         sum(rejected) AS rejected
-    FROM shop.file_parts
+    FROM shop.file_slices
     GROUP BY file_id
-) AS part USING (file_id)
+) AS slice USING (file_id)
 WHERE
-    files.parts > 1
+    files.slices > 1
     AND (files.read, files.accepted, files.duplicate, files.rejected) IS DISTINCT FROM (
-        coalesce(part.read, 0), coalesce(part.accepted, 0), coalesce(part.duplicate, 0), coalesce(part.rejected, 0)
+        coalesce(slice.read, 0), coalesce(slice.accepted, 0), coalesce(slice.duplicate, 0), coalesce(slice.rejected, 0)
     )
 ORDER BY files.file_id;
 
 -- name: event_differences
--- Files that accepted another number of rows than events are stored of them; those that retention reached are left out,
--- but not events of a file that the ledger does not know and has not retired.
+-- Files whose number of accepted rows differs from their number of stored events. Files that retention has reached are
+-- left out. Events of a file that is not in the ledger, and was not retired from it, are included.
 SELECT
     coalesce(files.name, 'file_id ' || stored.file_id) AS name,
     coalesce(files.accepted, 0) AS accepted,
@@ -194,7 +199,7 @@ FULL JOIN (
     SELECT file_id, count(*) AS events, max(batch_id) AS last_batch_id FROM shop.events GROUP BY file_id
 ) AS stored USING (file_id)
 LEFT JOIN shop.batches ON batches.batch_id = CASE
-    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    WHEN files.slices > 1 THEN (SELECT min(file_slices.batch_id) FROM shop.file_slices WHERE file_slices.file_id = files.file_id)
     ELSE files.batch_id
 END
 CROSS JOIN (SELECT max(ingested_before) AS ingested_before FROM shop.retired_partitions) AS retired
@@ -208,12 +213,12 @@ WHERE
 ORDER BY files.file_id;
 
 -- name: reject_differences
--- Files that rejected another number of rows than rejects are stored of them.
+-- Files whose number of rejected rows differs from their number of stored rejects.
 SELECT files.name, files.rejected, coalesce(stored.rejects, 0) AS rejects
 FROM shop.files
 LEFT JOIN (SELECT file_id, count(*) AS rejects FROM shop.rejects GROUP BY file_id) AS stored USING (file_id)
 LEFT JOIN shop.batches ON batches.batch_id = CASE
-    WHEN files.parts > 1 THEN (SELECT min(file_parts.batch_id) FROM shop.file_parts WHERE file_parts.file_id = files.file_id)
+    WHEN files.slices > 1 THEN (SELECT min(file_slices.batch_id) FROM shop.file_slices WHERE file_slices.file_id = files.file_id)
     ELSE files.batch_id
 END
 WHERE
@@ -222,15 +227,15 @@ WHERE
 ORDER BY files.file_id;
 
 -- name: rollup_totals
--- The rollup and the same sums over events, for the minutes that retention has not reached; and how many rows differ.
+-- The sums of the rollup and of the events, for the minutes that retention has not reached, and the number of rows that
+-- differ.
 WITH kept AS (
     SELECT greatest(
         (
             SELECT max(coalesce((day + 1)::timestamp AT TIME ZONE 'UTC', TIMESTAMPTZ '2026-01-01 00:00:00Z'))
             FROM shop.retired_partitions
         ),
-        (SELECT max(up_to_minute) + interval '1 minute' FROM shop.retired_ledger),
-        '-infinity'
+        (SELECT day::timestamp AT TIME ZONE 'UTC' FROM shop.rollup_horizon)
     ) AS since
 ),
 

@@ -1,5 +1,6 @@
 -- name: status
--- One row, also before the first run. %(after_batch_id)s NULL means: the batches of the last %(window_seconds)s.
+-- Always one row, even before the first run. If %(after_batch_id)s is NULL, the sums cover the batches of the last
+-- %(window_seconds)s.
 SELECT
     run.epoch,
     run.mode,
@@ -14,12 +15,16 @@ SELECT
     latest.drivers AS recent_drivers,
     coalesce(run.backlog_files, 0) AS backlog_files,
     coalesce(run.backlog_bytes, 0) AS backlog_bytes,
+    coalesce(run.ignored_files, 0) AS ignored_files,
+    run.ignored_since,
+    coalesce(run.ignored_examples, '{}') AS ignored_examples,
     extract(epoch FROM clock_timestamp() - waiting.arrived_at)::float8 AS waiting_seconds,
+    waiting.files AS waiting_files,
     run.ui_url,
     run.log_path,
     run.error,
-    coalesce(control.wish, 'run') AS wish,
-    extract(epoch FROM clock_timestamp() - control.wished_at)::float8 AS wished_age_seconds,
+    coalesce(control.desired_state, 'run') AS desired_state,
+    extract(epoch FROM clock_timestamp() - control.requested_at)::float8 AS desired_state_age_seconds,
     newest.batch_id AS last_batch_id,
     extract(epoch FROM clock_timestamp() - newest.committed_at)::float8 AS last_commit_age_seconds,
     newest.lag_seconds,
@@ -28,7 +33,9 @@ SELECT
     recent.read,
     recent.accepted,
     recent.duplicate,
-    recent.rejected
+    recent.rejected,
+    waiting.files AS admitted_files,
+    waiting.size_bytes AS admitted_bytes
 FROM (VALUES (%(query)s::text)) AS asked (query)
 LEFT JOIN LATERAL (
     SELECT * FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 1
@@ -38,8 +45,8 @@ LEFT JOIN LATERAL (
     SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 1
 ) AS newest ON true
 LEFT JOIN LATERAL (
-    -- Processes: a query that starts anew in a living one is a run, too. Bounded, since a driver that ended again and
-    -- again for days has left many.
+    -- Counts processes: a query restarted in a running process is a run too. Bounded, because a driver that failed
+    -- again and again for days has left many runs.
     SELECT count(DISTINCT (host, pid)) AS drivers
     FROM (
         SELECT runs.started_at, runs.host, runs.pid FROM shop.runs WHERE runs.query = asked.query ORDER BY runs.epoch DESC LIMIT 100
@@ -47,10 +54,15 @@ LEFT JOIN LATERAL (
     WHERE last_runs.started_at > clock_timestamp() - make_interval(secs => %(recently_seconds)s)
 ) AS latest ON true
 LEFT JOIN LATERAL (
-    SELECT min(files.arrived_at) AS arrived_at FROM shop.files WHERE files.state = 'admitted'
+    SELECT
+        min(files.arrived_at) AS arrived_at,
+        count(*) AS files,
+        coalesce(sum(files.size_bytes), 0)::bigint AS size_bytes
+    FROM shop.files
+    WHERE files.state = 'admitted'
 ) AS waiting ON true
 LEFT JOIN LATERAL (
-    -- Bounded, as a stream of bad rows has no event times.
+    -- Bounded, because a stream of bad rows has no event times.
     SELECT last_batches.max_event_time
     FROM (SELECT * FROM shop.batches ORDER BY batches.batch_id DESC LIMIT 100) AS last_batches
     WHERE last_batches.max_event_time IS NOT NULL
@@ -73,13 +85,13 @@ CROSS JOIN LATERAL (
 ) AS recent;
 
 -- name: newest_log_path
--- Of a driver that a Spark worker started; others write elsewhere.
+-- Only of a driver that a Spark worker started; others write elsewhere.
 SELECT log_path FROM shop.runs
 WHERE query = %(query)s AND log_path ~ '/driver-[0-9]{14}-[0-9]{4}$'
 ORDER BY epoch DESC
 LIMIT 1;
 
--- name: set_wish
-INSERT INTO shop.stream_control (query, wish) VALUES (%(query)s, %(wish)s)
+-- name: set_desired_state
+INSERT INTO shop.stream_control (query, desired_state) VALUES (%(query)s, %(desired_state)s)
 ON CONFLICT (query) DO UPDATE
-SET wish = excluded.wish, wished_at = clock_timestamp(), wished_by = session_user;
+SET desired_state = excluded.desired_state, requested_at = clock_timestamp(), requested_by = session_user;

@@ -1,7 +1,8 @@
 -- depends on: fact_funnel
--- Grain: one row a day (UTC) on which sessions began, channel and device. Every session is in exactly one row, so counts
--- can be summed; rates cannot, compute them from the sums.
-CREATE MATERIALIZED VIEW shop.mart_conversion_funnel AS
+-- changes by: day
+-- Grain: one row per day (UTC) on which sessions began, channel and device. Every session is in exactly one row, so
+-- counts can be summed. Rates cannot be summed; compute them from the sums.
+CREATE TABLE shop.mart_conversion_funnel AS
 WITH counts AS (
     SELECT
         day,
@@ -24,13 +25,12 @@ SELECT
     round(purchase_sessions::numeric / nullif(view_sessions, 0), 4) AS conversion_rate
 FROM counts;
 
-COMMENT ON MATERIALIZED VIEW shop.mart_conversion_funnel IS
-    'How far sessions came, per day (UTC) of their first event, channel and device; kept for ever.';
+COMMENT ON TABLE shop.mart_conversion_funnel IS
+    'How far sessions got in the funnel, per day (UTC) of their first event, channel and device; kept forever.';
 COMMENT ON COLUMN shop.mart_conversion_funnel.view_sessions IS
-    'Sessions that reached a view or any later stage: a session that ordered passed the cart, whether or not its event is here.';
-COMMENT ON COLUMN shop.mart_conversion_funnel.conversion_rate IS 'purchase_sessions / view_sessions; NULL without any.';
+    'Sessions that reached a view or a later stage. A session with an order counts as having reached the cart, even without a cart event.';
+COMMENT ON COLUMN shop.mart_conversion_funnel.conversion_rate IS 'purchase_sessions / view_sessions; NULL without view_sessions.';
 
 CREATE UNIQUE INDEX mart_conversion_funnel_grain ON shop.mart_conversion_funnel (day, channel, device);
 
 GRANT SELECT ON shop.mart_conversion_funnel TO shop_analyst, shop_ops, shop_quality;
-GRANT MAINTAIN ON shop.mart_conversion_funnel TO shop_ops;

@@ -1,6 +1,6 @@
-"""The manifests of docker/kubernetes against the schemas of Kubernetes, and against one another.
+"""Test the manifests of docker/kubernetes against the schemas of Kubernetes, and against one another.
 
-CloudNativePG's Cluster and kustomize's file have no schema here: of the former the fields that matter are looked at.
+CloudNativePG's Cluster and kustomize's file have no schema here. For the Cluster, a test checks the important fields.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CHART_LABELS = [{"tier": "airflow"}]
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("manifest", _OWN)
-def test_a_manifest_is_what_kubernetes_takes(manifest: Manifest, version: str) -> None:
+def test_a_manifest_is_valid_for_kubernetes(manifest: Manifest, version: str) -> None:
     kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_do_refuse(version: str) -> None:
+def test_the_schemas_refuse_an_invalid_manifest(version: str) -> None:
     (policy,) = (one for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "deny-all")
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**policy, "spec": {"podSelectors": {}}}, version, strict=True)
@@ -53,7 +53,7 @@ def test_everything_is_in_the_one_namespace() -> None:
 
 @pytest.mark.parametrize("name", sorted(pod_specs()))
 def test_a_pod_meets_the_standard_of_the_namespace(name: str) -> None:
-    """``restricted``, of Kubernetes' Pod Security Standards."""
+    """Check the level ``restricted`` of Kubernetes' Pod Security Standards."""
     spec = pod_specs()[name]["spec"]
     pod = spec["securityContext"]
     assert pod["runAsNonRoot"] is True
@@ -77,7 +77,7 @@ def test_one_image_of_one_version_is_everywhere() -> None:
     assert not any(image.endswith(":latest") for image in images)
 
 
-def test_what_is_mounted_or_referred_to_is_made() -> None:
+def test_every_mounted_or_referenced_secret_and_claim_exists() -> None:
     made = set(re.findall(r"^secret (\S+)", (FOLDER / "secrets.sh").read_text(encoding="utf-8"), re.MULTILINE))
     secrets = {one["secret"]["secretName"] for one in _volumes() if "secret" in one}
     (cluster,) = of_kind("Cluster")
@@ -98,7 +98,7 @@ def test_an_executor_has_no_secret_and_cannot_write_files() -> None:
     assert "AIRFLOW" not in str(spec)
 
 
-def test_who_is_bound_exists_and_may_do_no_more_than_it_must() -> None:
+def test_role_bindings_name_existing_accounts_and_grant_least_privilege() -> None:
     accounts = {one["metadata"]["name"] for one in of_kind("ServiceAccount")}
     roles = {one["metadata"]["name"]: one["rules"] for one in of_kind("Role")}
     for binding in of_kind("RoleBinding"):
@@ -112,14 +112,14 @@ def test_who_is_bound_exists_and_may_do_no_more_than_it_must() -> None:
     }
 
 
-def test_nothing_speaks_unless_a_policy_says_so() -> None:
+def test_network_policies_deny_everything_that_is_not_listed() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy")}
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     labels = [pod["metadata"]["labels"] for pod in pod_specs().values()]
     labels += [*_CHART_LABELS, {"cnpg.io/cluster": of_kind("Cluster")[0]["metadata"]["name"]}]
     for selector in _pod_selectors(policies):
         assert any(_selects(selector, one) for one in labels), f"{selector} selects no pod that there is"
-    # Executors reach neither the database nor the world.
+    # Executors reach neither the database nor the internet.
     (egress,) = policies["executor"]["egress"]
     assert "ports" not in egress
     assert {"database", "5432"}.isdisjoint(str(policies["executor"]))

@@ -1,4 +1,4 @@
-"""The shell scripts and the image of docker/kubernetes: linted, and run with the real tools that they call."""
+"""Lint the shell scripts and the image of docker/kubernetes, and run the scripts with the real tools that they call."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_no_package_of_the_image_has_two_versions() -> None:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """A directory as docker/secrets.sh makes it."""
+    """Return a directory like the one that docker/secrets.sh creates."""
     for name in ("postgres-password", "fernet-key", "api-secret-key", "jwt-secret", "admin-password"):
         (tmp_path / name).write_text(f"the {name}\n")
     for name, roles in {
@@ -68,9 +68,9 @@ def _secrets_of(directory: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def test_secrets_are_what_their_readers_take(secrets: Path) -> None:
+def test_secrets_have_the_form_that_their_readers_expect(secrets: Path) -> None:
     made = _secrets_of(secrets)
-    # The operator compares passwords as they are.
+    # The operator compares passwords literally, including a line end.
     assert made["shopstream-postgres"] == {"username": "postgres", "password": "the postgres-password"}
     assert made["shopstream-airflow"]["fernet-key"] == "the fernet-key"
     for key, driver in (("connection", "psycopg2"), ("connection-async", "asyncpg")):
@@ -81,7 +81,7 @@ def test_secrets_are_what_their_readers_take(secrets: Path) -> None:
     assert psycopg2.extensions.parse_dsn(url)["sslmode"] == "verify-full"
 
 
-def test_nobody_gets_a_password_that_it_does_not_need(secrets: Path) -> None:
+def test_no_pod_gets_a_password_that_it_does_not_need(secrets: Path) -> None:
     made = _secrets_of(secrets)
     assert made["shopstream-driver"] == {"pgpass": "*:*:*:shop_ingest:pass-ingest\n"}
     assert "shop_ingest" not in made["shopstream-roles"]["pgpass"]
@@ -98,7 +98,7 @@ def test_a_missing_secret_is_named_with_its_remedy(secrets: Path) -> None:
 
 @pytest.fixture
 def pod(tmp_path: Path) -> dict[str, str]:
-    """The environment of a container whose Spark and Java write down how they were called."""
+    """Return the environment of a container whose fake Spark and Java record how they were called."""
     program = '#!/bin/sh\npwd >"$CALLS"\nfor one; do echo "$one" >>"$CALLS"; done\n'
     for path in (tmp_path / "spark" / "bin" / "spark-submit", tmp_path / "java" / "bin" / "java"):
         path.parent.mkdir(parents=True)
@@ -120,7 +120,7 @@ def pod(tmp_path: Path) -> dict[str, str]:
 
 
 def _called(pod: dict[str, str], *arguments: str) -> tuple[str, list[str]]:
-    """The working directory and the arguments of the program that the entry point becomes."""
+    """Return the working directory and the arguments of the program that the entry point executes."""
     done = subprocess.run([FOLDER / "entrypoint.sh", *arguments], env=pod, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     directory, *called = Path(pod["CALLS"]).read_text().splitlines()
@@ -138,7 +138,7 @@ def test_a_driver_is_submitted_in_a_directory_named_after_its_pod(pod: dict[str,
     ]
 
 
-def test_an_executor_is_told_all_that_spark_put_into_its_environment(pod: dict[str, str]) -> None:
+def test_an_executor_gets_all_values_from_its_environment(pod: dict[str, str]) -> None:
     told = {
         "SPARK_JAVA_OPT_0": "-Done=a b",
         "SPARK_JAVA_OPT_1": "-Dtwo",
@@ -167,7 +167,7 @@ def test_an_executor_is_told_all_that_spark_put_into_its_environment(pod: dict[s
     }
 
 
-def test_a_password_file_gets_the_mode_that_libpq_asks_for(pod: dict[str, str]) -> None:
+def test_a_password_file_gets_the_mode_that_libpq_requires(pod: dict[str, str]) -> None:
     done = subprocess.run([FOLDER / "entrypoint.sh", "echo", "as it is"], env=pod, capture_output=True, text=True)
     assert done.stdout == "as it is\n"
     assert stat.S_IMODE((Path(pod["SHOPSTREAM_SECRETS"]) / "pgpass").stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""The pod that the real ``spark-submit`` asks for, by the values of the chart, at an API server that only records."""
+"""Test the pod that the real ``spark-submit`` requests with the chart's values; the API server here only records."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import kubernetes_validate
 import pytest
 from airflow.sdk import Connection
 
-from include.airflow.clusters import cluster_of
-from include.airflow.operators import StreamSubmitOperator
-from include.platform.java import java_home, prepare_java
+from include.airflow.spark.clusters import cluster_of
+from include.airflow.spark.operators import StreamSubmitOperator
+from include.platform.installation.java import java_home, prepare_java
 from include.settings import Settings
 from tests.support.kube_api import RecordingApi, recording_api
 from tests.support.kubernetes import with_pods
@@ -20,7 +20,7 @@ from tests.support.manifests import FOLDER, VERSIONS, of_kind, values
 
 @pytest.fixture(scope="module")
 def submitted(tmp_path_factory: pytest.TempPathFactory) -> RecordingApi:
-    """What the API server has after one submission."""
+    """Return the recording API server after one submission."""
     home = tmp_path_factory.mktemp("airflow")
     settings = Settings(home=home)
     prepare_java(settings)
@@ -53,14 +53,14 @@ def pod(submitted: RecordingApi) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_all_that_is_asked_for_is_what_kubernetes_takes(submitted: RecordingApi, version: str) -> None:
+def test_every_requested_object_is_valid_for_kubernetes(submitted: RecordingApi, version: str) -> None:
     assert {one["kind"] for one in submitted.objects.values()} >= {"Pod", "ConfigMap", "Service"}
     for one in submitted.objects.values():
         kubernetes_validate.validate(one, version, strict=True)
 
 
-def test_the_roles_allow_what_is_done(submitted: RecordingApi) -> None:
-    """Of the task's account: see rbac.yaml."""
+def test_the_role_of_the_task_allows_all_its_requests(submitted: RecordingApi) -> None:
+    """Compare the requests with the role of the task's service account in rbac.yaml."""
     verbs = {"POST": "create", "GET": "get", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
     (role,) = (one for one in of_kind("Role") if one["metadata"]["name"] == "shopstream-task")
     allowed = {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
@@ -68,7 +68,8 @@ def test_the_roles_allow_what_is_done(submitted: RecordingApi) -> None:
     for request in submitted.requests:
         method, path = request.split()
         group, _, rest = path.partition("/namespaces/shopstream/")
-        # Spark would make a NetworkPolicy for its executors: whoever may do so can open what ours close.
+        # Spark by default creates a NetworkPolicy for its executors. An account with that right could also open the
+        # access that our policies deny.
         assert group == "/api/v1", request
         done.add((verbs[method], rest.split("/")[0]))
     assert done <= allowed
@@ -87,7 +88,7 @@ def test_the_driver_runs_the_job_of_the_image(pod: dict[str, Any]) -> None:
     assert container["resources"]["requests"] == {"cpu": "2", "memory": "2524Mi"}
 
 
-def test_what_the_template_says_is_kept(pod: dict[str, Any]) -> None:
+def test_the_driver_pod_keeps_the_settings_of_its_template(pod: dict[str, Any]) -> None:
     spec = pod["spec"]
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "driver"
     assert spec["serviceAccountName"] == "shopstream-driver"
@@ -99,7 +100,7 @@ def test_what_the_template_says_is_kept(pod: dict[str, Any]) -> None:
     assert {"/data", "/var/lib/shopstream", "/etc/shopstream/secrets", "/etc/shopstream/ca", "/tmp"} <= mounts
 
 
-def test_the_driver_hands_the_template_of_executors_on(submitted: RecordingApi) -> None:
+def test_the_driver_gets_the_template_of_executors(submitted: RecordingApi) -> None:
     templates = [one for one in submitted.of_kind("ConfigMap") if "executor" in str(one["data"])]
     text = "".join(text for one in templates for text in one["data"].values())
     assert "shopstream-executor" in text

@@ -1,6 +1,6 @@
-"""The values for Airflow's chart: keys that the chart has, and one opinion with the rest of docker/kubernetes.
+"""Test the values for Airflow's chart: the chart knows every key, and they agree with the rest of docker/kubernetes.
 
-Helm checks them against the chart's own schema whenever it installs; here only their names are compared.
+Helm checks the values against the chart's own schema at every installation; here only the names are compared.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from include.airflow.spark_extra import SparkExtra
+from include.airflow.spark.connection_extra import SparkExtra
 from include.errors import SettingsError
 from include.settings import REPOSITORY, Settings
 from tests.support.manifests import of_kind, pod_specs, values
 
-# What the values file uses, as read in the values.yaml of the chart for Airflow 3.1.3; `*`: as deep as it goes.
+# The keys that the values file uses, taken from the values.yaml of the chart for Airflow 3.1.3. `*` matches all keys
+# below.
 _KEYS = """
 airflowVersion defaultAirflowRepository defaultAirflowTag images.airflow.pullPolicy executor uid gid
 securityContexts.pod.* securityContexts.containers.* networkPolicies.enabled postgresql.enabled statsd.enabled
@@ -53,7 +54,7 @@ def test_every_key_is_one_of_the_chart() -> None:
     assert {path for path in used if not path.startswith(whole)} == exact
 
 
-def test_the_settings_are_ones_with_which_a_start_begins() -> None:
+def test_the_settings_are_accepted() -> None:
     (data,) = (one["data"] for one in of_kind("ConfigMap") if one["metadata"]["name"] == "shopstream-settings")
     settings = Settings.from_env(data)
     assert settings.database_sslmode == "verify-full"
@@ -68,7 +69,7 @@ def spark() -> dict[str, Any]:
     return connection
 
 
-def test_the_spark_connection_is_one_that_the_operator_takes(spark: dict[str, Any]) -> None:
+def test_the_operator_accepts_the_spark_connection(spark: dict[str, Any]) -> None:
     extra = SparkExtra.of("spark_cluster", spark["extra"])
     (namespace,) = of_kind("Namespace")
     assert spark["host"].startswith("k8s://")
@@ -92,7 +93,7 @@ def test_tasks_find_the_templates_of_the_pods_that_they_start(spark: dict[str, A
 
 
 def test_the_driver_writes_only_where_it_may(spark: dict[str, Any]) -> None:
-    """Its root file system is read only, and its state must not be on the shared storage."""
+    """Check its volumes: the root file system is read-only, and the state must not be on the shared storage."""
     volumes = {one["name"]: one for one in pod_specs()["driver-pod.yaml"]["spec"]["volumes"]}
     mounts = {one["mountPath"]: one for one in pod_specs()["driver-pod.yaml"]["spec"]["containers"][0]["volumeMounts"]}
     home = spark["extra"]["driver-environment"]["SHOPSTREAM_HOME"]

@@ -1,4 +1,4 @@
-"""The services of docker/compose.yaml, running on this machine."""
+"""Run the services of docker/compose.yaml on this machine."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import psycopg2
 import pytest
 
-from include.platform.postgres import ensure_passwords
-from include.platform.rest import AirflowApi
+from include.platform.services.airflow_api import AirflowApi
+from include.platform.services.postgres import ensure_passwords
 from include.settings import Settings
 from tests.support.compose import DOCKER, read_environment
 from tests.support.containers import Engine
 from tests.support.postgres import temporary_home
 
-# A machine of two cores starts all of Airflow at once, perhaps beside other work.
-PATIENCE_SECONDS = 600
+# A machine with two cores may start all of Airflow at once, beside other work.
+TIMEOUT_SECONDS = 600
 
 
 class Deployment:
-    """Containers with their secrets, and the ways in that people and programs have from outside."""
+    """Running containers with their secrets, and the access that users and programs have from outside."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -36,13 +36,13 @@ class Deployment:
         return AirflowApi(Settings(airflow_host=address, secrets=self.secrets), timeout_seconds=60)
 
     def deliver(self) -> None:
-        """Let new events arrive in the landing folder, without Airflow."""
+        """Deliver new events to the landing folder, without Airflow."""
         generator = [".venv/bin/python", "-m", "include.generator", "--rate", "200", "--duration", "2", "--seed", "9"]
         done = self.engine.execute("api-server", *generator)
         assert done.returncode == 0, done.stderr
 
     def query(self, statement: str, user: str = "shop_owner") -> list[tuple[Any, ...]]:
-        """Read from the analytics database, with the server verified."""
+        """Query the analytics database over a verified TLS connection."""
         connection = psycopg2.connect(
             host="postgres",
             hostaddr=self.engine.containers["postgres"].address,
@@ -64,16 +64,16 @@ class Deployment:
 def deployment(
     services: list[str], knobs: Mapping[str, str] | None = None, scale: Mapping[str, int] | None = None
 ) -> Iterator[Deployment]:
-    """Start services in their order, and end them all."""
+    """Start services in the given order, and stop them all at the end."""
     with temporary_home() as home:
         home.chmod(0o755)
         subprocess.run([DOCKER / "secrets.sh", home / "secrets", home / ".env"], check=True, capture_output=True)
         engine = Engine(home, {**read_environment(home / ".env"), **(knobs or {})}, scale or {})
         try:
-            engine.up(services, seconds=PATIENCE_SECONDS)
+            engine.up(services, seconds=TIMEOUT_SECONDS)
             for name, container in engine.containers.items():
                 if container.service != "prepare":
-                    engine.wait_healthy(name, PATIENCE_SECONDS)
+                    engine.wait_healthy(name, TIMEOUT_SECONDS)
             yield Deployment(engine)
         finally:
             engine.close()
@@ -81,14 +81,14 @@ def deployment(
 
 @pytest.fixture(scope="session", autouse=True)
 def _as_root() -> None:
-    """Namespaces need it."""
+    """Require root, which is needed to create namespaces."""
     import os
 
-    assert os.geteuid() == 0, "these tests need root: they make namespaces"
+    assert os.geteuid() == 0, "these tests need root to create namespaces"
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory that other users may pass."""
+    """Yield a directory that other users may traverse."""
     with temporary_home() as home:
         yield home

@@ -1,4 +1,4 @@
-"""The steps of the Dockerfile that build the environment of the image, carried out in a directory of this machine."""
+"""Carry out the Dockerfile's steps that build the image's environment, in a directory of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_environment_of_the_image_can_be_built_and_used(place: Path) -> None
     steps = instructions(DOCKER / "app" / "Dockerfile")
     begin = next(index for index, (word, rest) in enumerate(steps) if word == "FROM" and rest.endswith(" AS build"))
     end = next(index for index in range(begin + 1, len(steps)) if steps[index][0] == "FROM")
-    # Python as in the base image; the way to the packages is that of this machine.
+    # Use a Python like that of the base image, and this machine's access to the package index.
     environment = {**os.environ, "PATH": f"{sys.base_prefix}/bin:{os.defpath}"}
     for word, rest in steps[begin:end]:
         if word == "COPY":

@@ -1,4 +1,4 @@
-"""What `make docker-up` would start, started here: it works, and it is as closed as compose.yaml says."""
+"""Start on this machine what `make docker-up` would start: it works, and is as restricted as compose.yaml says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.deploy.parity.conftest import PATIENCE_SECONDS, Deployment, deployment
+from tests.deploy.parity.conftest import TIMEOUT_SECONDS, Deployment, deployment
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1800)
@@ -27,24 +27,27 @@ def platform() -> Iterator[Deployment]:
         yield running
 
 
-def test_events_go_the_whole_way(platform: Deployment) -> None:
-    """Nobody unpauses a DAG here; the stream's driver starts on a worker, and the generator's files arrive there."""
-    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=PATIENCE_SECONDS, what="the DAGs to be active")
+def test_events_reach_a_view(platform: Deployment) -> None:
+    """Follow events from the generator to a view.
+
+    The DAGs start unpaused, the stream's driver starts on a worker, and the generator's files arrive there.
+    """
+    wait_until(lambda: platform.api.dags().get(DAG) is False, seconds=TIMEOUT_SECONDS, what="the DAGs to be active")
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.runs WHERE ended_at IS NULL")[0][0] == 1,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="the stream",
     )
     platform.api.trigger(DAG, {"duration_seconds": 20}, "a test")
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > 500,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="events in Postgres",
     )
     platform.api.trigger("refresh_views", {}, "a test")
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.mart_revenue_hourly")[0][0] > 0,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="a view",
     )
 
@@ -62,7 +65,7 @@ def test_every_connection_over_the_network_is_encrypted(platform: Deployment) ->
     statement = (
         "SELECT usename, ssl, version FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
     )
-    # Others' sessions are shown to a superuser only.
+    # Only a superuser sees the sessions of other roles.
     sessions = platform.query(statement, user="postgres")
     assert {user for user, _, _ in sessions} >= {"shop_airflow", "shop_ingest"}
     assert {(ssl, version) for _, ssl, version in sessions} == {(True, "TLSv1.3")}
@@ -89,7 +92,7 @@ def test_no_process_has_a_secret_in_its_environment_or_arguments(platform: Deplo
     assert seen > 20
 
 
-def test_containers_are_closed(platform: Deployment) -> None:
+def test_containers_are_unprivileged_and_read_only(platform: Deployment) -> None:
     for name, container in platform.engine.containers.items():
         if container.first is None:
             continue
@@ -125,12 +128,12 @@ def test_prometheus_scrapes_the_platform(platform: Deployment) -> None:
             targets = json.load(answer)["data"]["activeTargets"]
         return {one["labels"]["job"]: one["health"] for one in targets}
 
-    # The workers are found by the engine's name server, which is not here.
+    # The engine's name server, by which Prometheus finds the workers, does not exist here.
     expected = dict.fromkeys(("shopstream", "spark-master", "prometheus"), "up")
     wait_until(lambda: health() == expected, seconds=60, what=f"the targets, now {health()}")
 
 
-def test_the_worker_tells_its_numbers_to_prometheus(platform: Deployment) -> None:
+def test_the_worker_serves_metrics_for_prometheus(platform: Deployment) -> None:
     worker = platform.engine.containers["spark-worker-1"].address
     with urllib.request.urlopen(f"http://{worker}:8085/metrics/prometheus/") as answer:
         assert b"metrics_worker_coresFree_Value" in answer.read()
@@ -147,12 +150,12 @@ def test_postgres_comes_back_with_its_data_and_its_authority(platform: Deploymen
     platform.deliver()
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > before,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="events after the restart of PostgreSQL",
     )
 
 
-def test_a_worker_that_is_lost_takes_no_stream_with_it(platform: Deployment) -> None:
+def test_the_stream_survives_the_loss_of_a_worker(platform: Deployment) -> None:
     def driver_host() -> str | None:
         master = platform.engine.containers["spark-master"].address
         with urllib.request.urlopen(f"http://{master}:8083/json/") as answer:
@@ -166,17 +169,17 @@ def test_a_worker_that_is_lost_takes_no_stream_with_it(platform: Deployment) -> 
     (epoch,) = platform.query("SELECT max(epoch) FROM shop.runs")[0]
     platform.engine.containers[lost].kill()
     wait_until(
-        lambda: driver_host() not in {None, lost}, seconds=PATIENCE_SECONDS, what="the driver on the other worker"
+        lambda: driver_host() not in {None, lost}, seconds=TIMEOUT_SECONDS, what="the driver on the other worker"
     )
     wait_until(
         lambda: platform.query("SELECT max(epoch) FROM shop.runs")[0][0] > epoch,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="the next epoch",
     )
     stored = platform.query("SELECT count(*) FROM shop.events")[0][0]
     platform.deliver()
     wait_until(
         lambda: platform.query("SELECT count(*) FROM shop.events")[0][0] > stored,
-        seconds=PATIENCE_SECONDS,
+        seconds=TIMEOUT_SECONDS,
         what="events by the other worker",
     )

@@ -1,4 +1,4 @@
-"""What can be seen of docker/ without an engine: the compose file, the images, the scripts, the knobs."""
+"""Test docker/ without a container engine: the compose file, the images, the scripts, the variables of .env."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
-from include.platform.container import CONTAINER_PROGRAMS
-from include.platform.health import CHECKS
+from include.platform.programs.container import CONTAINER_PROGRAMS
+from include.platform.programs.health import CHECKS
 from include.settings import PREFIX, REPOSITORY, Settings
 from tests.support.compose import (
     COMPOSE_FILE,
@@ -47,12 +47,12 @@ def test_the_schema_would_find_a_fault() -> None:
     assert not jsonschema.validators.validator_for(schema)(schema).is_valid(broken)
 
 
-def test_every_knob_is_used_and_every_variable_is_a_knob() -> None:
-    # Compose itself reads this one.
+def test_every_variable_of_env_example_is_used_and_none_is_missing() -> None:
+    # Compose itself reads COMPOSE_PROFILES.
     assert variables_of_compose() == set(KNOBS) - {"COMPOSE_PROFILES"}
 
 
-def test_a_knob_that_is_left_out_has_the_value_of_the_example() -> None:
+def test_an_omitted_variable_has_the_value_of_env_example() -> None:
     assert read_compose() == read_compose(KNOBS)
 
 
@@ -81,7 +81,7 @@ def test_no_container_runs_as_root(name: str) -> None:
         dockerfile = REPOSITORY / service["build"]["dockerfile"]
         assert "\nUSER ${SHOPSTREAM_UID}:${SHOPSTREAM_GID}\n" in dockerfile.read_text()
     elif name == "prometheus":
-        # The image's own user is nobody, and it reads no secret.
+        # The image runs as its own user nobody, and reads no secret.
         assert "user" not in service
     else:
         assert service["user"].split(":")[0] not in {"0", "root"}
@@ -102,11 +102,11 @@ def test_no_secret_is_in_the_environment() -> None:
 
 
 def test_a_spark_service_has_one_network() -> None:
-    """Its address, as it tells it to the others, is then the one that they reach."""
+    """Check it, because a service with several networks could announce an address that the others do not reach."""
     assert {tuple(SERVICES[name]["networks"]) for name in ("spark-master", "spark-worker")} == {("compute",)}
 
 
-def test_what_speaks_with_each_other_shares_a_network() -> None:
+def test_services_that_communicate_share_a_network() -> None:
     def share(one: str, *others: str) -> bool:
         return all(set(SERVICES[one]["networks"]) & set(SERVICES[other]["networks"]) for other in others)
 
@@ -137,7 +137,7 @@ def test_our_programs_and_their_checks_exist(name: str) -> None:
     assert program in {"prepare", *CONTAINER_PROGRAMS}
     if program != "prepare":
         test = SERVICES[name]["healthcheck"]["test"]
-        assert test[:4] == ["CMD", ".venv/bin/python", "-m", "include.platform.health"]
+        assert test[:4] == ["CMD", ".venv/bin/python", "-m", "include.platform.programs.health"]
         assert test[4] == program
         assert program in CHECKS
 
@@ -158,7 +158,7 @@ def _target(volume: Any) -> str:
     return str(volume["target"] if isinstance(volume, dict) else volume.split(":")[1])
 
 
-def test_every_setting_of_the_compose_file_is_one() -> None:
+def test_every_setting_of_the_compose_file_exists() -> None:
     text = COMPOSE_FILE.read_text()
     names = set(re.findall(rf"^\s+{PREFIX}([A-Z_]+):", text, re.MULTILINE)) - {"UID", "GID"}
     assert {name.lower() for name in names} <= set(Settings.model_fields)
@@ -167,12 +167,12 @@ def test_every_setting_of_the_compose_file_is_one() -> None:
 def test_the_image_holds_what_it_needs_and_no_more() -> None:
     image = read_dockerfile(DOCKER / "app" / "Dockerfile")
     assert set(image.files) == {".venv", "include", "jobs", "dags", "expectations"}
-    assert image.entrypoint == ["/opt/shopstream/.venv/bin/python", "-m", "include.platform.container"]
+    assert image.entrypoint == ["/opt/shopstream/.venv/bin/python", "-m", "include.platform.programs.container"]
     python = read_dockerfile(DOCKER / "app" / "Dockerfile").base
     assert python == "python:${PYTHON}"
 
 
-def test_what_the_image_leaves_out_is_in_the_lock() -> None:
+def test_packages_left_out_of_the_image_are_in_the_lock() -> None:
     locked = set(re.findall(r"^([a-z0-9-]+)==", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE))
     left_out = {line for line in (DOCKER / "app/test-packages.txt").read_text().splitlines() if line and line[0] != "#"}
     assert left_out <= locked

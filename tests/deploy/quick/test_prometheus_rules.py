@@ -1,4 +1,4 @@
-"""The alert rules of docker/prometheus: promtool reads them, each fires when it should, and none in a healthy hour."""
+"""Test the alert rules of docker/prometheus: each fires when it should, and none fires in a healthy hour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.settings import REPOSITORY
 RULES = REPOSITORY / "docker" / "prometheus" / "rules.yml"
 ALERTS = {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 
-# A scrape a minute for an hour. promtool's clock begins at 0, and so does Unix time in it.
+# One scrape per minute for an hour. promtool's clock starts at 0, and so do its Unix timestamps.
 HEALTHY = {
     'up{job="shopstream"}': "1x60",
     "shopstream_database_up": "1x60",
@@ -39,13 +39,13 @@ HEALTHY = {
     'shopstream_objective_missed{objective="freshness"}': "0x60",
     'shopstream_objective_attainment_ratio{objective="freshness"}': "0.999x60",
     'shopstream_objective_target_ratio{objective="freshness"}': "0.99x60",
-    'shopstream_objective_judged_minutes{objective="freshness"}': "2000x60",
-    'shopstream_objective_judged_timestamp_seconds{objective="freshness"}': "0+60x60",
+    'shopstream_objective_evaluated_minutes{objective="freshness"}': "2000x60",
+    'shopstream_objective_evaluated_timestamp_seconds{objective="freshness"}': "0+60x60",
     'shopstream_alerts_open{severity="critical"}': "0x60",
     "shopstream_alert_deliveries_overdue": "0x60",
 }
 
-# What differs from a healthy hour, by the alert that it raises; nothing else may fire.
+# The differences from a healthy hour, by the alert that they raise. No other alert may fire.
 ILL: dict[str, dict[str, str]] = {
     "MetricsUnreachable": {'up{job="shopstream"}': "0x60"},
     "DatabaseDown": {"shopstream_database_up": "0x60"},
@@ -67,14 +67,14 @@ ILL: dict[str, dict[str, str]] = {
     "SuiteBroken": {'shopstream_suite_broken{suite="events"}': "1x60"},
     "ObjectiveMissed": {'shopstream_objective_missed{objective="freshness"}': "1x60"},
     "MonthBelowTarget": {'shopstream_objective_attainment_ratio{objective="freshness"}': "0.98x60"},
-    "NobodyJudges": {'shopstream_objective_judged_timestamp_seconds{objective="freshness"}': "0x60"},
+    "NobodyJudges": {'shopstream_objective_evaluated_timestamp_seconds{objective="freshness"}': "0x60"},
     "CriticalAlertOpen": {'shopstream_alerts_open{severity="critical"}': "1x60"},
     "AlertsReachNobody": {"shopstream_alert_deliveries_overdue": "2x60"},
 }
 
 
 def promtool(*arguments: str) -> str:
-    """Its output; it must succeed."""
+    """Run promtool, which must succeed, and return its output."""
     program = shutil.which("promtool")
     assert program, "promtool is missing; on Debian: apt-get install prometheus"
     done = subprocess.run([program, *arguments], capture_output=True, text=True)
@@ -83,7 +83,7 @@ def promtool(*arguments: str) -> str:
 
 
 def firing(directory: Path, series: dict[str, str], expected: set[str]) -> None:
-    """Let promtool run the rules over an hour of the series, at whose end exactly these alerts fire."""
+    """Let promtool run the rules over an hour of the series, and check that exactly these alerts fire at its end."""
     every = [
         {
             "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',

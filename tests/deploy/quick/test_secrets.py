@@ -1,4 +1,4 @@
-"""`make docker-secrets`: what it makes is what the containers need, and each gets no more than that."""
+"""Test `make docker-secrets`: it creates the secrets that the containers need, and each gets only its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from include.platform import container
-from include.platform.postgres import SUPERUSER, ensure_passwords
-from include.platform.secrets import AIRFLOW_FILES
+from include.platform.instance.secrets import AIRFLOW_FILES
+from include.platform.programs import container
+from include.platform.services.postgres import SUPERUSER, ensure_passwords
 from include.settings import ROLES, Settings
 from tests.support.compose import DOCKER, read_compose, read_environment
 
@@ -28,16 +28,16 @@ def secrets(tmp_path: Path) -> Path:
     return _make(tmp_path)
 
 
-def test_every_secret_of_the_compose_file_is_made_and_closed(secrets: Path) -> None:
+def test_every_secret_of_the_compose_file_is_created_and_private(secrets: Path) -> None:
     declared = {Path(one["file"]).name for one in COMPOSE["secrets"].values()}
-    # All roles in one place, from which the others are cut; no container gets it.
+    # pgpass holds all roles. The other password files are extracted from it, and no container gets it.
     assert {path.name for path in secrets.iterdir()} == {*declared, "pgpass"}
     assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o600}
     assert all(path.read_text().strip() for path in secrets.iterdir())
     assert secrets.stat().st_mode & 0o777 == 0o700
 
 
-def test_they_belong_to_the_user_of_the_containers(secrets: Path, tmp_path: Path) -> None:
+def test_secrets_belong_to_the_user_of_the_containers(secrets: Path, tmp_path: Path) -> None:
     knobs = read_environment(tmp_path / ".env")
     assert int(knobs["SHOPSTREAM_UID"]) > 0
     assert {(path.stat().st_uid, path.stat().st_gid) for path in secrets.iterdir()} == {
@@ -51,7 +51,7 @@ def test_a_second_run_changes_nothing(secrets: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in secrets.iterdir()} == before
 
 
-def test_what_is_missing_is_made_anew_and_fits_the_rest(secrets: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_recreated_and_matches_the_rest(secrets: Path, tmp_path: Path) -> None:
     (secrets / "pgpass-airflow").unlink()
     _make(tmp_path)
     passwords = ensure_passwords(secrets / "pgpass-airflow")
@@ -90,7 +90,7 @@ def test_airflow_can_use_its_keys(secrets: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["prepare", "spark-worker", "spark-master", "scheduler", "celery-worker", "metrics", "watchdog"]
 )
-def test_a_service_gets_what_its_program_asks_for(name: str) -> None:
+def test_a_service_gets_exactly_the_secrets_of_its_program(name: str) -> None:
     given = {one if isinstance(one, str) else one["target"] for one in COMPOSE["services"][name].get("secrets", [])}
     group = {"spark-worker": "spark-worker", "spark-master": "spark-master"}.get(name, "airflow")
     needs = container._NEEDS.get(name) or container._NEEDS[group]

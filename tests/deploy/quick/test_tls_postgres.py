@@ -1,4 +1,4 @@
-"""The PostgreSQL of the containers: TLS is demanded and verified, and what is wrong is refused with its remedy."""
+"""Test the containers' PostgreSQL: TLS is required and verified, and each fault is refused with its remedy."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from include.db import transaction
 from include.errors import PlatformError
-from include.platform import postgres
-from include.platform.container import EXIT_CONFIGURATION
-from include.platform.preflight import check_database
-from include.platform.prepare import prepare_schema
+from include.platform.programs.container import EXIT_CONFIGURATION
+from include.platform.programs.preflight import check_database
+from include.platform.programs.prepare import prepare_schema
+from include.platform.services import postgres
 from tests.support.postgres import temporary_home
 from tests.support.tls_postgres import TlsServer, make_root, running_tls_server, start_entrypoint
 
@@ -32,7 +32,7 @@ def server() -> Iterator[TlsServer]:
 
 @pytest.fixture
 def home(server: TlsServer, tmp_path: Path) -> Path:
-    """A home whose password file has every role and the superuser."""
+    """Return a home whose password file has every role and the superuser."""
     passwords = tmp_path / "secrets" / "pgpass"
     postgres.ensure_passwords(passwords)
     with passwords.open("a") as file:
@@ -40,7 +40,7 @@ def home(server: TlsServer, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_right_authority_and_name_are_let_in(server: TlsServer) -> None:
+def test_a_client_with_the_right_authority_and_name_connects(server: TlsServer) -> None:
     server.connect()
 
 
@@ -54,7 +54,7 @@ def test_a_wrong_password_is_refused(server: TlsServer) -> None:
         server.connect(password="wrong")
 
 
-def test_nothing_older_than_tls_1_3_is_spoken(server: TlsServer) -> None:
+def test_tls_versions_before_1_3_are_refused(server: TlsServer) -> None:
     with pytest.raises(psycopg2.OperationalError, match="protocol version"):
         server.connect(ssl_max_protocol_version="TLSv1.2")
 
@@ -75,7 +75,7 @@ def test_another_authority_is_not_trusted(server: TlsServer, tmp_path: Path) -> 
 
 def test_a_certificate_of_another_name_is_not_trusted(server: TlsServer, tmp_path: Path) -> None:
     settings = server.settings(tmp_path, database_host="127.0.0.2")
-    with pytest.raises(PlatformError, match="The certificate is for another name: use that one as SHOPSTREAM_DATABASE"):
+    with pytest.raises(PlatformError, match="is for another name: use that name as SHOPSTREAM_DATABASE"):
         check_database(settings, "owner")
 
 
@@ -95,7 +95,7 @@ def test_each_fault_has_its_remedy(server: TlsServer, home: Path, others: dict[s
 
 def test_roles_databases_and_schema_are_made_over_tls(server: TlsServer, home: Path) -> None:
     settings = server.settings(home)
-    with pytest.raises(PlatformError, match="give the role the password that is in the file"):
+    with pytest.raises(PlatformError, match="set the role's password to the one in the file"):
         check_database(settings, "owner")
     assert postgres.knows_superuser(settings)
     postgres.provision(settings)
@@ -110,7 +110,7 @@ def test_roles_databases_and_schema_are_made_over_tls(server: TlsServer, home: P
         assert dict(cursor.fetchall()) == {"data_checksums": "on", "jit": "off", "max_wal_size": "8192"}
 
 
-def test_the_keys_are_closed_and_the_authority_is_not(server: TlsServer) -> None:
+def test_keys_are_private_and_the_authority_is_public(server: TlsServer) -> None:
     keys = server.root / "var/lib/postgresql/tls"
     assert {path.stat().st_mode & 0o777 for path in keys.iterdir()} == {0o600}
     assert server.authority.stat().st_mode & 0o777 == 0o644
@@ -125,7 +125,7 @@ def test_a_restart_keeps_the_authority_and_renews_a_certificate_that_is_about_to
             first = _certificate(server), server.authority.read_text()
         with running_tls_server(root) as server:
             assert (_certificate(server), server.authority.read_text()) == first
-        # What a certificate is for is written beside it; another name is as good a reason as another date.
+        # The names of a certificate are recorded beside it. A change of names causes a renewal, as an expiry does.
         (root / "var/lib/postgresql/tls/names").write_text("DNS:elsewhere\n")
         with running_tls_server(root) as server:
             assert _certificate(server) != first[0]
@@ -137,10 +137,10 @@ def _certificate(server: TlsServer) -> str:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("corrupt", "told"),
     [
         (lambda root: (root / "run/secrets/postgres-password").unlink(), "Run `make docker-secrets`"),
-        (lambda root: (root / "run/secrets/postgres-password").write_text(""), "missing, empty or closed"),
+        (lambda root: (root / "run/secrets/postgres-password").write_text(""), "missing, empty or not readable"),
         (
             lambda root: _write(root / "var/lib/postgresql/18/data/PG_VERSION", "17\n"),
             "holds PostgreSQL 17, this image is 18. Upgrade it with pg_upgrade",
@@ -152,11 +152,11 @@ def _certificate(server: TlsServer) -> str:
     ],
     ids=["no password", "empty password", "other version", "foreign authority"],
 )
-def test_the_entrypoint_refuses(spoil: object, told: str) -> None:
+def test_the_entrypoint_refuses(corrupt: object, told: str) -> None:
     with temporary_home() as home:
         root, log = home / "root", home / "log"
         make_root(root)
-        spoil(root)  # type: ignore[operator]
+        corrupt(root)  # type: ignore[operator]
         process = start_entrypoint(root, 1, log)
         assert process.wait(60) == EXIT_CONFIGURATION
         assert told in log.read_text()

@@ -170,7 +170,7 @@ class Layer:
             home.mkdir()
             home.chmod(0o755)
             environment = {"SHOPSTREAM_HOME": str(home), "PATH": _PATH, "PYTHONPATH": str(REPOSITORY)}
-            subprocess.run([sys.executable, "-m", "include.platform.java"], check=True, env=environment)
+            subprocess.run([sys.executable, "-m", "include.platform.installation.java"], check=True, env=environment)
             launcher = home / "java" / "bin" / "java"
             text = launcher.read_text().replace(sys.prefix, self._image.files[".venv"])
             launcher.write_text(text.replace(str(home / "java"), self._image.environment["SHOPSTREAM_JAVA_HOME"]))

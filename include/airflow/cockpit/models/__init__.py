@@ -1,9 +1,12 @@
-"""What the cockpit's API answers with: the contract between the server, the pages and third parties.
+"""Response models of the cockpit's API: the contract between the server, the pages and third parties.
 
-Conventions, in every model: instants are UTC, ISO 8601, and absolute, so that an answer stays the same while nothing
-happens (subtract them from the answer's ``Date`` header to get an age); money is a decimal in a string; shares and
-rates are fractions from 0 to 1; a list is ``{items, next}``, where ``next`` is the ``before`` of the following page and
-null on the last. Texts are as they are stored, never escaped: whoever shows them escapes them.
+All models follow these conventions:
+
+- Times are absolute, in UTC and ISO 8601, so a response stays the same while nothing happens. To get an age, subtract
+  a time from the response's ``Date`` header.
+- Money is a decimal in a string. Shares and rates are fractions from 0 to 1.
+- A list is ``{items, next}``, where ``next`` is the ``before`` of the following page, and null on the last page.
+- Texts are returned as stored, without escaping. The client must escape them.
 """
 
 from __future__ import annotations
@@ -17,13 +20,16 @@ from include.airflow.cockpit.models.common import (
     ProblemField,
     Reason,
     Severity,
-    Verdict,
 )
+from include.airflow.cockpit.models.figures import FigureRow, Restatement
 from include.airflow.cockpit.models.objectives import (
     Alert,
     AlertDetail,
+    AlertPage,
     Attainment,
     Delivery,
+    ListedAlert,
+    Messages,
     Miss,
     Objective,
 )
@@ -33,32 +39,62 @@ from include.airflow.cockpit.models.overview import (
     CategorySales,
     Conversion,
     CurrencyRevenue,
+    Daily,
+    DayFigures,
     Minute,
     Overview,
     ProductSales,
+    Restated,
     Revenue,
     Series,
+    StreamCondition,
     Throughput,
     TopCategories,
     TopProducts,
     Trust,
 )
-from include.airflow.cockpit.models.quality import CheckResult, QualityRun, QualityRunDetail, Suite, TrendPoint, View
+from include.airflow.cockpit.models.quality import (
+    CheckResult,
+    Publication,
+    QualityRun,
+    QualityRunDetail,
+    Suite,
+    TrendPoint,
+    View,
+)
+from include.airflow.cockpit.models.retractions import (
+    DryRun,
+    FigureChange,
+    RequestedRetraction,
+    RequestPhase,
+    Retraction,
+    RetractionRequest,
+    RetractionRequestDetail,
+)
 from include.airflow.cockpit.models.stream import (
+    BacklogMinute,
     Batch,
+    DesiredState,
     File,
+    FileReject,
     FileState,
     RejectReason,
     Rejects,
     RejectSample,
+    Retracted,
     Run,
     Stream,
     StreamState,
     Sums,
-    Wish,
 )
 
 __all__ = [
+    "BacklogMinute",
+    "FileReject",
+    "StreamCondition",
+    "AlertPage",
+    "ListedAlert",
+    "Messages",
     "Action",
     "Activity",
     "Alert",
@@ -70,8 +106,12 @@ __all__ = [
     "CheckResult",
     "Conversion",
     "CurrencyRevenue",
+    "Daily",
+    "DayFigures",
     "Delivery",
+    "Restated",
     "File",
+    "FigureRow",
     "FileState",
     "Me",
     "Minute",
@@ -83,12 +123,22 @@ __all__ = [
     "Problem",
     "ProblemField",
     "ProductSales",
+    "Publication",
     "QualityRun",
     "QualityRunDetail",
     "Reason",
     "RejectReason",
     "RejectSample",
     "Rejects",
+    "RequestedRetraction",
+    "Retraction",
+    "RetractionRequest",
+    "RetractionRequestDetail",
+    "DryRun",
+    "RequestPhase",
+    "FigureChange",
+    "Retracted",
+    "Restatement",
     "Revenue",
     "Run",
     "Series",
@@ -102,7 +152,6 @@ __all__ = [
     "TopProducts",
     "TrendPoint",
     "Trust",
-    "Verdict",
     "View",
-    "Wish",
+    "DesiredState",
 ]

@@ -1,4 +1,4 @@
-"""What all answers have in common: lists, errors, who asks, and what was done."""
+"""Models that all routes share: lists, errors, the caller, and actions."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ from typing import Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["critical", "warning", "info"]
-Verdict = Literal["passed", "warned", "failed", "broken"]
 Item = TypeVar("Item")
-# What PostgreSQL cannot store.
+# PostgreSQL cannot store NUL in a text.
 NO_NUL = r"^[^\x00]*$"
 
 
 class Model(BaseModel):
-    """Immutable, so that an answer can be kept and given to many."""
+    """The base of the models. They are immutable, so one response can be cached and shared among callers."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Page(Model, Generic[Item]):
-    """A part of a list, newest first unless its route says otherwise."""
+    """One page of a list, newest first unless the route says otherwise."""
 
     items: list[Item]
-    next: str | None = Field(description="The `before` of the next page; null on the last.")
+    next: str | None = Field(description="The `before` of the next page; null on the last page.")
 
 
 class Problem(BaseModel):
-    """Every error, as RFC 9457 has it: media type `application/problem+json`."""
+    """An error in the format of RFC 9457, with the media type `application/problem+json`."""
 
-    type: str = Field(description="What kind of problem, for programs.", examples=["urn:shopstream:problem:not-found"])
-    title: str = Field(description="The kind, for people.", examples=["There is no such thing"])
+    type: str = Field(description="The kind of problem, for programs.", examples=["urn:shopstream:problem:not-found"])
+    title: str = Field(description="The kind of problem, for people.", examples=["Not found"])
     status: int = Field(description="The HTTP status.", examples=[404])
-    detail: str = Field(description="What happened here, with the value, and what to do.")
-    instance: str = Field(description="The path that was asked for.")
-    errors: list[ProblemField] | None = Field(None, description="Status 422: every parameter that is at fault.")
+    detail: str = Field(description="The cause of the error, with the value, and what to do.")
+    instance: str = Field(description="The requested path.")
+    errors: list[ProblemField] | None = Field(None, description="Status 422: every invalid parameter or field.")
 
 
 class ProblemField(BaseModel):
-    """One parameter or field that is at fault."""
+    """An invalid parameter or field."""
 
-    name: str = Field(description="Where it is and its name.", examples=["query.limit"])
+    name: str = Field(description="Its location and name.", examples=["query.limit"])
     message: str
-    value: str | None = Field(None, description="What was given, shortened.")
+    value: str | None = Field(None, description="The given value, truncated.")
 
 
 class Me(Model):
-    """Who asks, and what they may do."""
+    """The calling user, and what they may do."""
 
     name: str
     can_act: bool = Field(description="Whether this user may pause the stream, acknowledge alerts, and see raw rows.")
 
 
 class Action(Model):
-    """What a person did."""
+    """An action that a user took."""
 
     action_id: int
     acted_at: datetime
     actor: str = Field(description="The Airflow user.")
     action: str = Field(
-        description="stream.pause, stream.resume, stream.drain, alert.acknowledge, alert.resolve or miss.acknowledge."
+        description="stream.pause, stream.resume, stream.drain, alert.acknowledge, alert.resolve, miss.acknowledge, "
+        "file.retract (the request), retraction.approve, retraction.reject, view.publish or view.hold."
     )
-    subject: str = Field(description="What it was done to.", examples=["stream events", "alert 17"])
+    subject: str = Field(description="The object of the action.", examples=["stream events", "alert 17"])
     reason: str | None
 
 
 class Reason(BaseModel):
-    """The body of an action: why. It becomes a part of the audit trail, and of what it is done to."""
+    """The body of an action. The reason is stored in the audit trail, and with the object of the action."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -75,5 +75,5 @@ class Reason(BaseModel):
         min_length=3,
         max_length=1000,
         pattern=NO_NUL,
-        description="For the audit trail; read by others.",
+        description="The reason for the action. It is stored in the audit trail, which others can read.",
     )

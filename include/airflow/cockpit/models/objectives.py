@@ -1,4 +1,4 @@
-"""Objectives with their misses, and alerts with their messages."""
+"""Objectives with their misses, and alerts with their notifications."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from typing import Literal
 
 from pydantic import Field
 
-from include.airflow.cockpit.models.common import Model, Severity
+from include.airflow.cockpit.models.common import Model, Page, Severity
 
 
 class Attainment(Model):
-    """How much of a month (UTC) an objective was met."""
+    """The share of a month (UTC) in which an objective was met."""
 
     month: date = Field(description="Its first day.")
-    minutes: int = Field(description="Minutes that were judged.")
+    minutes: int = Field(description="Evaluated minutes.")
     met: int
-    attainment: float | None = Field(description="met / minutes; null when none was judged.")
+    attainment: float | None = Field(description="met / minutes; null when no minute was evaluated.")
 
 
 class Objective(Model):
-    """A service level objective: now, and by month."""
+    """A service level objective: its current value, and its attainment by month."""
 
     objective: str
-    title: str | None = Field(None, description="What is promised; null for an objective that is promised no more.")
-    unit: str | None = Field(None, description="Of value and bound: seconds, files or share.")
-    direction: Literal["at_most", "at_least"] | None = Field(None, description="How the bound bounds.")
-    measures: str | None = Field(None, description="What the value is.")
-    target: float | None = Field(None, description="The attainment that a month should have.")
-    value: float | None = Field(description="At `minute`; null when there was nothing to measure.")
+    title: str | None = Field(None, description="The promise; null for an objective that no longer exists.")
+    unit: str | None = Field(None, description="Unit of value and bound: seconds, files or share.")
+    direction: Literal["at_most", "at_least"] | None = Field(
+        None, description="Whether the bound is an upper or a lower limit of the value."
+    )
+    measures: str | None = Field(None, description="Definition of the value.")
+    target: float | None = Field(None, description="The attainment that each month should reach.")
+    value: float | None = Field(description="The value at `minute`; null when there was nothing to measure.")
     bound: float
     is_met: bool
     minute: datetime
-    missed_since: datetime | None = Field(description="Begin of the miss that is not over.")
+    missed_since: datetime | None = Field(description="Start of the current miss; null when there is none.")
     this_month: Attainment
-    earlier_months: list[Attainment] = Field(description="The last 12 before, newest first.")
-    recent: list[bool] = Field(description="Whether it was met in each of the last 60 judged minutes, oldest first.")
+    earlier_months: list[Attainment] = Field(description="The 12 months before this one, newest first.")
+    recent: list[bool] = Field(description="Whether it was met in each of the last 60 evaluated minutes, oldest first.")
 
 
 class Miss(Model):
@@ -43,7 +45,7 @@ class Miss(Model):
 
     miss_id: int
     objective: str
-    unit: str | None = Field(None, description="Of bound and worst_value: seconds, files or share.")
+    unit: str | None = Field(None, description="Unit of bound and worst_value: seconds, files or share.")
     began_at: datetime
     ended_at: datetime | None
     bound: float
@@ -55,7 +57,7 @@ class Miss(Model):
 
 
 class Alert(Model):
-    """What failed, whether it is over, and who looks after it."""
+    """An alert: what failed, whether it is over, and who looks after it."""
 
     alert_id: int
     key: str
@@ -77,8 +79,29 @@ class Alert(Model):
     note: str | None
 
 
+class Messages(Model):
+    """Number of notifications about an alert, by state."""
+
+    due: int
+    sent: int
+    failed: int
+
+
+class ListedAlert(Alert):
+    """An alert in a list."""
+
+    messages: Messages
+
+
+class AlertPage(Page[ListedAlert]):
+    """One page of the list of alerts, and the total number of open alerts."""
+
+    open_alerts: dict[Severity, int] = Field(description="Open alerts by severity, always with all three keys.")
+    unacknowledged: int = Field(description="Open alerts that nobody has acknowledged.")
+
+
 class Delivery(Model):
-    """A message about an alert on one channel."""
+    """A notification: a message about an alert through one channel."""
 
     delivery_id: int
     channel: str = Field(description="The id of the Airflow connection.")
@@ -91,6 +114,6 @@ class Delivery(Model):
 
 
 class AlertDetail(Alert):
-    """An alert and every message about it."""
+    """An alert and all notifications about it."""
 
     deliveries: list[Delivery]

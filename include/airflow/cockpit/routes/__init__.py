@@ -1,1 +1,1 @@
-"""The routes of the API, a module an area: each reads rows and makes them into models."""
+"""The routes of the API, one module per area. Each route reads rows and turns them into models."""

@@ -7,25 +7,25 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from include.airflow.cockpit.answers import answer
 from include.airflow.cockpit.database import Queries, Row
 from include.airflow.cockpit.models import Attainment, Miss, Objective, Page
 from include.airflow.cockpit.models.common import NO_NUL
-from include.airflow.cockpit.paging import END, Before, Limit, page
+from include.airflow.cockpit.responses.answers import answer
+from include.airflow.cockpit.responses.paging import END, Before, Limit, page
 from include.objectives.catalog import objectives_of
 from include.settings import Settings
 
 router = APIRouter(prefix="/objectives", tags=["objectives"])
 
 _QUERIES = Queries("cockpit_objectives")
-# What the catalog says of an objective, beside what was measured.
+# The fields that come from the catalog, in addition to the measurements.
 _SAID = ("title", "unit", "direction", "target", "measures")
 
 
 @router.get("", response_model=list[Objective])
 def objective_list(request: Request) -> Response:
-    """Every objective: its value now, and how well it was kept by month; those that are missed first."""
-    return answer(request, lambda: [_objective(row) for row in _QUERIES.rows("objectives")], kept_seconds=5.0)
+    """List all objectives with their current value and their attainment by month, missed ones first."""
+    return answer(request, lambda: [_objective(row) for row in _QUERIES.rows("objectives")], cache_seconds=5.0)
 
 
 @router.get("/misses", response_model=Page[Miss])
@@ -36,7 +36,7 @@ def misses(
     objective: Annotated[str | None, Query(max_length=200, pattern=NO_NUL)] = None,
     is_open: bool | None = None,
 ) -> Response:
-    """Stretches of minutes in which an objective was not met, newest first."""
+    """List the misses, the stretches of minutes in which an objective was not met, newest first."""
 
     def read() -> Page[Miss]:
         rows = _QUERIES.rows("misses", objective=objective, is_open=is_open, before=before, limit=limit + 1)
@@ -46,12 +46,12 @@ def misses(
 
 
 def miss_of(**row: Any) -> Miss:
-    """A miss in the unit of its objective."""
+    """Build a miss, with the unit of its objective."""
     return Miss(**row, unit=_said_of(row["objective"]).get("unit"))
 
 
 def _said_of(name: str) -> dict[str, Any]:
-    """Nothing of an objective that is not promised any more."""
+    """Return the catalog's fields of an objective; empty if the catalog no longer contains it."""
     for objective in objectives_of(Settings.from_env()):
         if objective.name == name:
             return {field: getattr(objective, field) for field in _SAID}

@@ -1,4 +1,4 @@
-"""The overview: live numbers, each group with how far it can be trusted."""
+"""The overview: groups of live numbers, each with how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from include.airflow.cockpit.answers import answer
 from include.airflow.cockpit.database import Queries, Row
-from include.airflow.cockpit.kept import kept
 from include.airflow.cockpit.models import (
     Activity,
     Attention,
     CategorySales,
     Conversion,
     CurrencyRevenue,
+    Daily,
+    DayFigures,
     Minute,
     Overview,
     ProductSales,
+    Restated,
     Revenue,
     Series,
     Throughput,
@@ -28,14 +29,16 @@ from include.airflow.cockpit.models import (
     TopProducts,
     Trust,
 )
-from include.airflow.cockpit.trust import suites, trust_of, views
-from include.stream.status import QUERY_NAME
+from include.airflow.cockpit.responses.answers import answer
+from include.airflow.cockpit.responses.cache import cache
+from include.airflow.cockpit.responses.trust import suites, trust_of, views
+from include.airflow.cockpit.routes.stream import condition_of, read_state
 
 router = APIRouter(tags=["overview"])
 
 _QUERIES = Queries("cockpit_overview")
 _PURCHASE = "purchase"
-_VIEWS_KEPT_SECONDS = 15.0
+_VIEWS_CACHE_SECONDS = 15.0
 _NO_SESSIONS = dict.fromkeys(
     ("sessions", "view_sessions", "cart_sessions", "order_sessions", "purchase_sessions"), 0
 ) | {"day": None, "conversion_rate": None}
@@ -43,24 +46,27 @@ _NO_SESSIONS = dict.fromkeys(
 
 @router.get("/overview", response_model=Overview)
 def overview(request: Request) -> Response:
-    """Everything on the first page, in one answer."""
-    return answer(request, _overview, kept_seconds=1.0)
+    """Return all data of the overview page."""
+    return answer(request, _overview, cache_seconds=1.0)
 
 
 def _overview() -> Overview:
-    # Before the numbers, so that they contain at least what it says.
+    # Read this before the numbers, so that they contain at least the batches that it claims.
     live = trust_of("rollup_minute")
     series = _QUERIES.rows("series")
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day, today = midnight.date(), _QUERIES.rows("sums", since=midnight, until=midnight + timedelta(days=1))
+    stream = read_state()
     return Overview(
+        stream=condition_of(stream),
         attention=_attention(),
-        throughput=_throughput(),
+        throughput=_throughput(stream),
         revenue=_revenue(day, today, series, live),
         series=Series(minutes=_minutes(series), trust=live),
         activity=_activity(day, today, live),
-        conversion=kept.get("conversion", _VIEWS_KEPT_SECONDS, _conversion),
-        top_products=kept.get("top_products", _VIEWS_KEPT_SECONDS, _top_products),
+        daily=cache.get("daily", _VIEWS_CACHE_SECONDS, _daily),
+        conversion=cache.get("conversion", _VIEWS_CACHE_SECONDS, _conversion),
+        top_products=cache.get("top_products", _VIEWS_CACHE_SECONDS, _top_products),
         top_categories=_top_categories(day, today, live),
     )
 
@@ -76,16 +82,17 @@ def _attention() -> Attention:
     )
 
 
-def _throughput() -> Throughput:
+def _throughput(stream: Row) -> Throughput:
     trust = trust_of("batches")
-    row = _QUERIES.one("throughput", query=QUERY_NAME)
+    row = _QUERIES.one("throughput")
     return Throughput(
         events_per_second=row["accepted"] / 60,
         rows_per_second=row["read"] / 60,
         rejected_per_second=row["rejected"] / 60,
-        lag_seconds=row["lag_seconds"],
+        lag_seconds=stream["lag_seconds"],
         newest_event_at=row["newest_event_at"],
-        backlog_files=row["backlog_files"],
+        backlog_files=stream["backlog_files"],
+        backlog_unknown_since=stream["backlog_unknown_since"],
         trust=trust,
     )
 
@@ -118,7 +125,7 @@ def _minutes(series: list[Row]) -> list[Minute]:
         Minute(
             minute=minute,
             events=sum(count for (at, _), count in events.items() if at == minute),
-            orders=events.get((minute, "order"), 0),
+            order_lines=events.get((minute, "order"), 0),
             purchases=events.get((minute, _PURCHASE), 0),
             revenue={currency: revenue.get((minute, currency), Decimal()) for currency in currencies},
         )
@@ -134,7 +141,7 @@ def _activity(day: date, today: list[Row], trust: Trust) -> Activity:
         views=counts.get("view", 0),
         wishlist_adds=counts.get("add_to_wishlist", 0),
         cart_adds=counts.get("add_to_cart", 0),
-        orders=counts.get("order", 0),
+        order_lines=counts.get("order", 0),
         purchases=counts.get(_PURCHASE, 0),
         trust=trust,
     )
@@ -142,7 +149,26 @@ def _activity(day: date, today: list[Row], trust: Trust) -> Activity:
 
 def _conversion() -> Conversion:
     trust = trust_of("mart_conversion_funnel")
-    return Conversion(**(_QUERIES.row("conversion") or _NO_SESSIONS), trust=trust)
+    row = _QUERIES.row("conversion") or _NO_SESSIONS
+    return Conversion(**row, restated=_restated_conversion(row), trust=trust)
+
+
+def _restated_conversion(row: Row) -> Restated | None:
+    found = _QUERIES.row("conversion_restated", day=row["day"]) if row["day"] else None
+    if found is None:
+        return None
+    before = _QUERIES.row("conversion_before", day=row["day"])
+    rates = ((before or {}).get("conversion_rate"), row["conversion_rate"])
+    old, new = ({"conversion_rate": None if rate is None else f"{rate:.4f}"} for rate in rates)
+    return Restated(**found, old=old, new=new)
+
+
+def _daily() -> Daily:
+    trust = trust_of("mart_daily_kpis")
+    rows = _QUERIES.rows("daily")
+    return Daily(
+        items=[DayFigures(**row, restated=Restated(**row) if row["times"] else None) for row in rows], trust=trust
+    )
 
 
 def _top_products() -> TopProducts:
@@ -172,7 +198,7 @@ def _top_categories(day: date, today: list[Row], trust: Trust) -> TopCategories:
 def _sums(
     rows: Iterable[Row], grain: tuple[str, ...], key: str, *, event_type: str | None = _PURCHASE
 ) -> dict[tuple[Any, ...], Any]:
-    """A column added up by others, over the events of one type, or of all."""
+    """Sum a column by the columns of ``grain``, over the events of one type, or of all types if it is None."""
     sums: dict[tuple[Any, ...], Any] = {}
     for row in rows:
         # A minute without events has a row without values.

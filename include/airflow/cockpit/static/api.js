@@ -1,15 +1,15 @@
-// The REST API of the cockpit, as any other client uses it: JSON, ETags, problem+json.
+// A client of the cockpit's REST API: JSON, ETags, polling, and problem+json errors.
 
 import { setServerTime } from "./format.js";
 
-/** Where the plugin is mounted, whatever prefix Airflow has: the pages are directly below. */
+/** The URL at which the plugin is mounted, including any path prefix of Airflow. The pages are directly below it. */
 export const ROOT = new URL(".", location.href);
 const API = new URL("api/v1/", ROOT);
 const TIMEOUT_MS = 15_000;
 const FIRST_RETRY_MS = 1000;
 const SLOWEST_MS = 30_000;
 
-/** A request that failed. `status` is 0 when no answer came; `title` and `detail` are for people. */
+/** A failed request. `status` is 0 if the server did not respond; `title` and `detail` are for people. */
 class ApiError extends Error {
   constructor(status, title, detail) {
     super(detail ? `${title}: ${detail}` : title);
@@ -19,9 +19,9 @@ class ApiError extends Error {
 
 const TITLES = {
   0: "The server does not answer",
-  401: "You are not signed in any more",
+  401: "You are no longer signed in",
   403: "Your role does not allow this",
-  404: "There is no such thing",
+  404: "Not found",
 };
 
 async function send(path, options) {
@@ -29,14 +29,14 @@ async function send(path, options) {
   try {
     response = await fetch(new URL(path, API), {
       credentials: "same-origin",
-      // Validation is ours, so that an unchanged answer needs no drawing.
+      // This module revalidates with ETags itself, so that an unchanged response causes no redraw.
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),
       ...options,
     });
   } catch (error) {
     const detail =
-      error.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s.` : "The connection failed.";
+      error.name === "TimeoutError" ? `No response within ${TIMEOUT_MS / 1000} s.` : "The connection failed.";
     throw new ApiError(0, TITLES[0], detail);
   }
   if (response.ok || response.status === 304) return response;
@@ -48,20 +48,21 @@ async function send(path, options) {
 /** Read a resource once. */
 export const get = async (path) => (await send(path, {})).json();
 
-/** Change something; the answer is what became of it. */
+/** Send an action, and return the changed resource. */
 export async function post(path, body) {
-  // The header is one that no other origin can send without asking: a form elsewhere cannot act in our name.
+  // Other origins cannot send this header without a CORS preflight, so their forms cannot act in the user's name.
   const headers = { "Content-Type": "application/json", "X-Requested-With": "shopstream" };
   const response = await send(path, { method: "POST", headers, body: JSON.stringify(body) });
   return response.status === 204 ? null : response.json();
 }
 
 /**
- * Read a resource again and again: at once, then every `everyMs`. Pauses while the page is hidden, and waits twice as long
- * after each failure (half a minute at most).
+ * Poll a resource: immediately, then every `everyMs`. Polling pauses while the page is hidden, and the interval doubles
+ * after each failure, up to half a minute.
  *
- * `onData(data)` is called for each answer that differs from the one before, `onState({ error, at })` after each try; `at`
- * is when the last good answer came. Returns `{ now, stop }`: try at once, or never again.
+ * Calls `onData(data)` for each response that differs from the previous one, and `onState({ error, at })` after each
+ * attempt, where `at` is the time of the last successful response. Returns `{ now, stop }`: `now()` polls immediately,
+ * `stop()` ends the polling.
  */
 export function poll(path, everyMs, onData, onState) {
   let etag = null;
@@ -91,7 +92,7 @@ export function poll(path, everyMs, onData, onState) {
       error = problem;
       if (!(problem instanceof ApiError)) {
         console.error(problem);
-        error = new ApiError(-1, "This page cannot show the answer", String(problem));
+        error = new ApiError(-1, "This page cannot display the response", String(problem));
       }
       failures += 1;
     }

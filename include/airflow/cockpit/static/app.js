@@ -1,4 +1,4 @@
-// Starts the page that the address names, and tells how the connection is: live, late, or why not.
+// Starts the page that the URL names, and shows the state of the connection: live, stale, or the error.
 
 import { ROOT, poll } from "./api.js";
 import { icon, link, notice, tickTimes } from "./components.js";
@@ -19,24 +19,24 @@ const live = document.getElementById("live");
 const notices = document.getElementById("notices");
 const sources = [];
 
-/** What can be done about an error of the API. */
+/** Return what the user can do about an API error. */
 function remedy({ status }) {
   if (status === 401)
     return link(
       ROOT.href.replace(/shopstream\/$/, ""),
-      "Sign in to Airflow in another tab; this page then goes on by itself",
+      "Sign in to Airflow in another tab; this page then continues automatically",
     );
   if (status === 403)
-    return h("p", {}, "Ask an administrator of Airflow for a role that may see plugins, such as Viewer.");
+    return h("p", {}, "Ask an administrator of Airflow for a role that can read plugins, such as Viewer.");
   if (status === 503)
     return h(
       "p",
       {},
-      "The stream keeps the files that arrive meanwhile. ",
+      "Files that arrive meanwhile are kept. Run ",
       h("code", {}, "make status"),
-      " tells what is down.",
+      " to see what is down.",
     );
-  if (status === 0) return h("p", {}, "Is Airflow up? ", h("code", {}, "make status"), " tells.");
+  if (status === 0) return h("p", {}, "Run ", h("code", {}, "make status"), " to check whether Airflow is running.");
   return null;
 }
 
@@ -53,22 +53,30 @@ function tell() {
     return;
   }
   const { error } = failed;
-  // In steps, since screen readers read each change aloud.
+  // The age increases in steps, because screen readers announce each change.
   const steps = Math.floor(ageMs / LATE_AFTER_MS) * (LATE_AFTER_MS / 1000);
-  const since = steps ? ` What is shown is more than ${duration(steps)} old.` : "";
+  const since = steps ? ` The data shown are more than ${duration(steps)} old.` : "";
   fill(live, h("span", { class: "badge is-bad" }, icon("bad"), "Not live"));
-  const more = `${error.detail ?? ""}${since} Trying again by itself.`.trim();
+  const more = `${error.detail ?? ""}${since} Retrying automatically.`.trim();
   fill(notices, notice(oldest === null ? "bad" : "warn", error.title, more, remedy(error)));
 }
 
-/** Keep a resource in sight: `show(data)` whenever it has changed. */
+/** Poll a resource, and call `show(data)` whenever it has changed. */
 function watch(path, everyMs, show) {
   const source = { error: null, at: null };
   sources.push(source);
-  return poll(path, everyMs, show, (state) => {
+  const { now, stop } = poll(path, everyMs, show, (state) => {
     Object.assign(source, state);
     tell();
   });
+  return {
+    now,
+    stop() {
+      stop();
+      // A resource that is no longer shown must not make the page look stale.
+      sources.splice(sources.indexOf(source), 1);
+    },
+  };
 }
 
 async function start() {
@@ -76,7 +84,7 @@ async function start() {
   document.querySelector(`nav [data-page="${name}"]`)?.setAttribute("aria-current", "page");
   const page = await PAGES[name]();
   document.title = `${page.title} · Shopstream`;
-  // Whether there are buttons for actions, as soon as that is known; the server decides on each action itself.
+  // Resolves once it is known whether to show buttons for actions. The server checks every action itself.
   const me = new Promise((resolve) => watch("me", VISITOR_EVERY_MS, resolve));
   page.start({ main, me, watch });
   setInterval(() => {

@@ -1,29 +1,30 @@
-// What all charts have in common: a frame, a legend, and values that can be read.
+// The base of all charts: a frame, a legend, and a readout of the values.
 //
-// A chart is read with the mouse or with the arrow keys: the values under the cursor stand in words above it, where screen
-// readers hear them. Colours come from the style sheet by class; no series is told by colour alone.
+// Users read a chart with the mouse or the arrow keys. The values under the cursor appear as text above the chart,
+// where screen readers announce them. Colors come from the style sheet by class; no series is identified by color
+// alone.
 
 import { fill, h, svg } from "./dom.js";
 
 export const MARGIN = { top: 10, right: 6, bottom: 20, left: 46 };
 
-/** The smallest of the steps, times a power of ten, that is not below the value. */
+/** Return the smallest product of a step and a power of ten that is at least the value. */
 function roundUp(value, steps) {
   if (!(value > 0)) return steps[0];
   const power = 10 ** Math.max(Math.floor(Math.log10(value)), steps[0] > 1 ? 0 : -Infinity);
   return steps.map((step) => step * power).find((step) => step >= value * 0.999) ?? steps[0] * power * 10;
 }
 
-/** A chart; one of a kind says what its shapes are (`shapes`, `point`, `say`) and how many values it has (`length`). */
+/** A chart. Subclasses define its shapes (`shapes`, `point`, `say`) and the number of values (`length`). */
 export class Chart {
   /**
-   * @param title what is shown
-   * @param options format(value) for people, tick(value) for the axis; height in pixels; isWhole: there are no halves;
-   *   empty: what to say without data
+   * @param title the heading
+   * @param options format(value): text of a value; tick(value): text on the axis; height: in pixels; isWhole: values
+   *   are whole numbers; empty: the text without data
    */
   constructor(
     title,
-    { format = String, tick = null, height = 180, isWhole = false, empty = "Nothing to show yet." } = {},
+    { format = String, tick = null, height = 180, isWhole = false, empty = "No data yet." } = {},
   ) {
     Object.assign(this, { title, format, tick, height, isWhole, empty, at: null });
     this.readout = h("p", { class: "readout", "aria-live": "off" });
@@ -62,7 +63,7 @@ export class Chart {
     this.draw();
   }
 
-  /** A frame with its horizontal lines, for values up to the greatest one. Returns their scale. */
+  /** Create the horizontal lines of the frame, for values up to the greatest one. Returns them with their scale. */
   frame(width, greatest) {
     const top = roundUp(greatest, this.isWhole ? [2, 4, 6, 10] : [1, 2, 4, 6, 10]);
     const tick = this.tick ?? this.format;
@@ -94,7 +95,7 @@ export class Chart {
     fill(this.drawing, shown);
     const said = isEmpty ? this.empty : this.say(this.at ?? this.length - 1);
     fill(this.readout, said);
-    this.plot.setAttribute("aria-label", `${this.title}. ${said} Arrow keys read the values.`);
+    this.plot.setAttribute("aria-label", `${this.title}. ${said} Use the arrow keys to read the values.`);
     fill(
       this.legend,
       this.names.map((name, index) =>

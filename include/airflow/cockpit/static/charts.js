@@ -1,16 +1,16 @@
-// The two kinds of charts, as inline SVG: lines over time, and stacked bars.
+// The two chart types, as inline SVG: lines over time, and stacked bars.
 
 import { Chart, MARGIN } from "./chart.js";
 import { svg } from "./dom.js";
 import { clockTime } from "./format.js";
 
 const NARROWEST_BAR = 5;
-// Below, the axis tells seconds.
+// Below this span, the axis shows seconds.
 const FINE_MS = 20 * 60_000;
 
 const isFine = (times) => times.at(-1) - times[0] < FINE_MS;
 
-/** Series over time. `update({ times, series: [{ name, values }] })`; times in ms, a value may be null (a gap). */
+/** Series over time. `update({ times, series: [{ name, values }] })`; times are in ms, and a null value is a gap. */
 export class LineChart extends Chart {
   update(data) {
     this.data = data;
@@ -63,14 +63,14 @@ export class LineChart extends Chart {
 
   say(index) {
     const values = this.data.series.map(({ name, values }) => {
-      const text = values[index] === null ? "nothing" : this.format(values[index]);
+      const text = values[index] === null ? "no value" : this.format(values[index]);
       return this.names.length > 1 ? `${name} ${text}` : text;
     });
     return `${clockTime(this.data.times[index], isFine(this.data.times))}: ${values.join(", ")}.`;
   }
 }
 
-/** Bars made of parts. `update({ names, bars: [{ label, time, parts }] })`; `parts` has a number for each name. */
+/** Stacked bars. `update({ names, bars: [{ label, time, parts }] })`; `parts` has a number for each name. */
 export class StackedBars extends Chart {
   update(data) {
     this.data = data;
@@ -79,7 +79,7 @@ export class StackedBars extends Chart {
     this.draw();
   }
 
-  /** The newest bars that have room, and where each begins. */
+  /** Return the newest bars that fit, their step in pixels, and the number of skipped bars. */
   layout(width) {
     const room = width - MARGIN.left - MARGIN.right;
     const bars = this.data.bars.slice(-Math.max(1, Math.floor(room / NARROWEST_BAR)));
@@ -130,7 +130,7 @@ export class StackedBars extends Chart {
   }
 }
 
-/** The path of a line; null values are gaps. */
+/** Return the path of a line; null values are gaps. */
 export function line(times, values, x, y) {
   let isOpen = false;
   const steps = values.map((value, index) => {
@@ -145,7 +145,7 @@ export function line(times, values, x, y) {
   return steps.join("");
 }
 
-/** The area between a line without gaps and the ground; null when it has gaps. */
+/** Return the area between a line and the baseline; null if the line has gaps. */
 function closed(times, values, x, y, bottom) {
   if (values.some((value) => value === null)) return null;
   return `${line(times, values, x, y)}L${x(times.at(-1)).toFixed(1)} ${bottom}L${x(times[0]).toFixed(1)} ${bottom}Z`;

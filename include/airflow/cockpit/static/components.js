@@ -1,9 +1,10 @@
-// The parts that all pages are made of. Everything that tells a state has a shape and a word beside its colour.
+// Components that all pages share. Every state has a shape and a word in addition to its color.
 
+import { ROOT } from "./api.js";
 import { h, svg } from "./dom.js";
 import { NOTHING, ageSeconds, ago, exactTime, percent } from "./format.js";
 
-// Strokes in a square of 16; each state has an outline of its own.
+// Strokes in a 16 by 16 square. Each state has its own outline.
 const SHAPES = {
   ok: "M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4M5 8.2l2.1 2.1L11 6",
   warn: "M8 1.8L14.8 13.8H1.2ZM8 6.2v3.6M8 11.7v.4",
@@ -21,7 +22,7 @@ const SHAPES = {
 export const icon = (name) =>
   svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: SHAPES[name] }));
 
-/** A state as shape, colour and word. Kinds: ok, warn, bad, info, idle. */
+/** A state with a shape, a color and a word. Kinds: ok, warn, bad, info, idle. */
 export const badge = (kind, ...text) => h("span", { class: `badge is-${kind}` }, icon(kind), h("span", {}, ...text));
 
 const VERDICTS = {
@@ -29,20 +30,21 @@ const VERDICTS = {
   warned: ["warn", "passed with warnings"],
   failed: ["bad", "failed"],
   broken: ["bad", "could not run"],
+  not_judged: ["idle", "not judged"],
 };
 const SEVERITIES = { critical: "bad", warning: "warn", info: "info" };
 
-/** Kind and words of the verdict of a suite. */
+/** Return the kind and the text of a suite's verdict. */
 export const verdictOf = (verdict) => VERDICTS[verdict] ?? ["idle", "not checked yet"];
 
-/** Kind of a severity. */
+/** Return the kind of a severity. */
 export const severityKind = (severity) => SEVERITIES[severity] ?? "info";
 
-/** A time as "5 min. ago", the exact one as its title; told anew as time goes by (`tickTimes`). */
+/** A time as "5 min. ago", with the exact time as its title. `tickTimes` updates it. */
 export const when = (iso) =>
   iso ? h("time", { datetime: iso, title: exactTime(iso) }, ago(iso)) : h("span", {}, NOTHING);
 
-/** Tell the ages below an element by the clock of now. */
+/** Update the ages of all times below an element. */
 export function tickTimes(root) {
   for (const element of root.querySelectorAll("time")) {
     const text = ago(element.dateTime);
@@ -51,8 +53,8 @@ export function tickTimes(root) {
 }
 
 /**
- * How far the numbers beside it can be trusted: age, share of rejects, last verdict.
- * `oldAfter`: from how many seconds on the age is a warning.
+ * Show how far the adjacent numbers can be trusted: age, share of rejected rows, last verdict.
+ * `oldAfter`: age in seconds above which a warning is shown.
  */
 export function stamp(trust, { oldAfter = 900 } = {}) {
   const [kind, verdict] = verdictOf(trust.verdict);
@@ -65,12 +67,12 @@ export function stamp(trust, { oldAfter = 900 } = {}) {
       "li",
       { class: isOld ? "is-warn" : null },
       isOld && icon("warn"),
-      trust.fresh_at ? ["as of ", when(trust.fresh_at)] : "age not known yet",
+      trust.fresh_at ? ["as of ", when(trust.fresh_at)] : "age not yet known",
     ),
     h(
       "li",
       {},
-      trust.reject_share === null ? "no row read in the last hour" : `${percent(trust.reject_share)} rejected`,
+      trust.reject_share === null ? "no rows read in the last hour" : `${percent(trust.reject_share)} rejected`,
     ),
     h(
       "li",
@@ -78,23 +80,23 @@ export function stamp(trust, { oldAfter = 900 } = {}) {
       icon(kind),
       trust.checked_at ? [`checks ${verdict} `, when(trust.checked_at)] : verdict,
     ),
-    trust.is_held && h("li", { class: "is-warn" }, icon("warn"), "newer state held back"),
+    trust.is_held && h("li", { class: "is-warn" }, icon("warn"), "newer data held back"),
   );
 }
 
-/** A number with its name, an optional course, a remark, and its stamp. */
-export const tile = ({ name, value, unit, course, remark, trust, oldAfter, look = "" }) =>
+/** A number with its name, an optional sparkline, a remark, and its stamp. */
+export const tile = ({ name, value, unit, sparkline, remark, trust, oldAfter, look = "" }) =>
   h(
     "section",
     { class: `card tile ${look}`, "data-key": name },
     h("h2", {}, name),
     h("p", { class: "value" }, value, unit && h("span", { class: "unit" }, ` ${unit}`)),
     h("div", { class: "remark" }, remark),
-    course && h("div", { class: "course" }, course),
+    sparkline && h("div", { class: "tile-chart" }, sparkline),
     trust && stamp(trust, { oldAfter }),
   );
 
-/** A card with a heading; `side` stands at the right of it. */
+/** A card with a heading; `side` is shown at the right of the heading. */
 export const card = (name, { side, look = "", key = name }, ...content) =>
   h(
     "section",
@@ -103,10 +105,10 @@ export const card = (name, { side, look = "", key = name }, ...content) =>
     ...content,
   );
 
-/** What is said where there is nothing. */
+/** A placeholder text for missing content. */
 export const empty = (...text) => h("p", { class: "nothing" }, ...text);
 
-/** Something that a person should read. Kinds as of `badge`. */
+/** A notice that the user should read. The kinds are those of `badge`. */
 export const notice = (kind, title, detail, ...more) =>
   h(
     "div",
@@ -116,9 +118,9 @@ export const notice = (kind, title, detail, ...more) =>
   );
 
 /**
- * A table that becomes a list of cards where the screen is narrow, unless it `stays` one.
- * `columns`: `{ name, label, cell(row), numeric }`, the label being its name on a card; `key(row)` tells rows apart;
- * `nothing`: what to say without rows.
+ * A table that becomes a list of cards on narrow screens, unless `stays` is set.
+ * `columns`: `{ name, label, cell(row), numeric }`, where the label is the name on a card; `key(row)` identifies a row;
+ * `nothing`: the text without rows.
  */
 export function table({ caption, columns, rows, key, nothing, stays = false }) {
   if (rows.length === 0) return empty(nothing);
@@ -154,7 +156,7 @@ export function table({ caption, columns, rows, key, nothing, stays = false }) {
 export const button = (label, { onclick, look = "", symbol, key = label, ...rest }) =>
   h("button", { type: "button", class: look, onclick, "data-key": key, ...rest }, symbol && icon(symbol), label);
 
-/** One of a few: buttons of which one is pressed. */
+/** A choice of one value from a few: a group of buttons, one of which is pressed. */
 export const choice = (label, values, chosen, choose) =>
   h(
     "div",
@@ -164,11 +166,14 @@ export const choice = (label, values, chosen, choose) =>
     ),
   );
 
-/** A link to a page that is not of the cockpit, if its address is a web address; else the text alone. */
+// Airflow may be served below a path prefix. An address that begins with a slash is relative to that prefix.
+const AIRFLOW = ROOT.pathname.endsWith("/shopstream/") ? new URL("../", ROOT) : ROOT;
+
+/** A link to a page outside the cockpit, or the plain text if the address is not an http(s) address. */
 export function link(address, text) {
   let url;
   try {
-    url = new URL(address, document.baseURI);
+    url = /^\/(?!\/)/.test(address) ? new URL(address.slice(1), AIRFLOW) : new URL(address, document.baseURI);
   } catch {
     url = null;
   }
@@ -176,7 +181,7 @@ export function link(address, text) {
   return h("a", { href: url.href, target: "_blank", rel: "noopener", onclick: leaveFrame }, text, icon("out"));
 }
 
-/** Airflow's frame lets nothing open windows, so the page around it opens the link. */
+/** Open the link from the outer page, because Airflow's frame does not allow opening windows. */
 function leaveFrame(event) {
   if (window.parent === window) return;
   try {
@@ -185,15 +190,15 @@ function leaveFrame(event) {
     outside.click();
     event.preventDefault();
   } catch {
-    // Framed by another origin: the browser does what it does with links.
+    // The outer page has another origin, so leave the link to the browser.
   }
 }
 
-/** What may be opened: `summary` always stands there. */
+/** A collapsible block; `summary` is always visible. */
 export const fold = (key, summary, ...content) =>
   h("details", { "data-key": key }, h("summary", {}, summary), h("div", { class: "folded" }, ...content));
 
-/** Names and values, as a list of definitions. */
+/** Names and values, as a definition list. */
 export const facts = (pairs) =>
   h(
     "dl",

@@ -1,7 +1,7 @@
-// Elements, and how a page is brought up to date with as few changes as possible.
+// Creates elements, and updates a page with as few changes as possible.
 //
-// Text is always a text node: nothing that stands in the data can become markup. `fill` keeps the elements that are there
-// and changes what differs, so focus, selection, scrolling and opened details survive an update each second.
+// Text is always a text node, so data can never become markup. `fill` keeps existing elements and changes only the
+// differences, so focus, selection, scroll position and opened details survive an update every second.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,15 +18,15 @@ function build(element, attributes, children) {
 const present = (children) =>
   children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
-/** An HTML element: `h("a", { href, onclick }, "text", other)`. Absent children (null, undefined, false) are left out. */
+/** Create an HTML element: `h("a", { href, onclick }, "text", other)`. Omits null, undefined and false children. */
 export const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
 
-/** The same for SVG. */
+/** Create an SVG element. */
 export const svg = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 
 /**
- * Make the children of `parent` look like the ones given. Children with `data-key` are recognised by it; what is inside one
- * with `data-own` is somebody else's.
+ * Update the children of `parent` to match the given ones. Children with `data-key` are matched by it. The content of
+ * an element with `data-own` is left alone, because other code manages it.
  */
 export function fill(parent, ...children) {
   const wanted = present(children).map((child) =>
@@ -63,7 +63,7 @@ function update(old, next) {
     if (old.data !== next.data) old.data = next.data;
     return;
   }
-  // What a person opened or closed stays so.
+  // Keep the open state that the user chose.
   const isTheirs = (name) => name === "open" && old.nodeName === "DETAILS";
   for (const { name } of [...old.attributes])
     if (!next.hasAttribute(name) && !isTheirs(name)) old.removeAttribute(name);

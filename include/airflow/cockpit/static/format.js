@@ -1,4 +1,4 @@
-// Numbers, units and times as people read them, in the language of the browser. An absent value is a dash, never a zero.
+// Formats numbers, units and times for people, in the language of the browser. A missing value is a dash, never a zero.
 
 export const NOTHING = "–";
 
@@ -17,11 +17,11 @@ const isAbsent = (value) => value === null || value === undefined || Number.isNa
 /** 12,345 */
 export const count = (value) => (isAbsent(value) ? NOTHING : whole.format(value));
 
-/** 12.3K from ten thousand on: for axes and narrow places. */
+/** Compact from ten thousand on, as 12.3K: for axes and narrow places. */
 export const short = (value) =>
   isAbsent(value) ? NOTHING : Math.abs(value) < 10_000 ? decimal(value) : compact.format(value);
 
-/** As many decimals as tell something: 0.123, 4.56, 78.9, 1,234. */
+/** A number with the significant decimals only: 0.123, 4.56, 78.9, 1,234. */
 export function decimal(value) {
   if (isAbsent(value)) return NOTHING;
   const size = Math.abs(value);
@@ -29,7 +29,16 @@ export function decimal(value) {
   return Number(value).toLocaleString(undefined, { maximumFractionDigits: digits });
 }
 
-/** A share from 0 to 1 as 12.3 %; one that is not nothing is never shown as nothing, and only all is 100 %. */
+/** A decimal in a string with all its digits: 4,182,335.10. Text that is not a number is returned unchanged. */
+export function exactNumber(text) {
+  if (text === null || text === undefined) return NOTHING;
+  const found = /^-?\d+(?:\.(\d+))?$/.exec(text);
+  if (!found) return text;
+  const digits = found[1]?.length ?? 0;
+  return new Intl.NumberFormat(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(text);
+}
+
+/** A share from 0 to 1, as 12.3%. A nonzero share is never shown as 0%, and a share below 1 never as 100%. */
 export function percent(share) {
   if (isAbsent(share)) return NOTHING;
   if (share > 0 && share < 0.0001) return `< ${percents.format(0.0001)}`;
@@ -37,7 +46,7 @@ export function percent(share) {
   return percents.format(share);
 }
 
-/** An amount in its currency; without cents from a thousand on. An unknown code is written after the number. */
+/** An amount in its currency, without cents from a thousand on. An unknown currency code follows the number. */
 export function money(amount, currency) {
   if (isAbsent(amount)) return NOTHING;
   const digits = Math.abs(amount) >= 1000 ? 0 : 2;
@@ -61,7 +70,7 @@ const STEPS = [
   [Infinity, 86_400, "d"],
 ];
 
-/** A span of seconds in one or two units: 120 ms, 4.5 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+/** A duration in seconds, in one or two units: 120 ms, 4.5 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
   if (isAbsent(seconds)) return NOTHING;
   const sign = seconds < 0 ? "−" : "";
@@ -77,7 +86,7 @@ export function duration(seconds) {
   return `${sign}${large} ${name}${small ? ` ${small} ${smallerName}` : ""}`;
 }
 
-/** The same in one unit, for axes: 500 ms, 100 s, 15 min, 3 h. */
+/** A duration in one unit, for axes: 500 ms, 100 s, 15 min, 3 h. */
 export function briefDuration(seconds) {
   if (seconds < 1) return duration(seconds);
   const [, unit, name] = STEPS.find(([below]) => seconds < below * 10);
@@ -92,18 +101,18 @@ export function bytes(value) {
   return `${decimal(value / 1024 ** power)} ${units[power]}`;
 }
 
-// The clock of this browser may be wrong; ages are told by the clock of the server.
+// The browser's clock may be wrong, so ages are computed with the server's clock.
 let skewMs = 0;
 
 const NOISE_MS = 2000;
 
-/** Learn the server's time from the Date header of an answer, which has whole seconds: small differences mean nothing. */
+/** Set the server's time from a Date header. The header has whole seconds, so small differences are ignored. */
 export function setServerTime(date) {
   const difference = Date.parse(date) - Date.now();
   if (Number.isFinite(difference)) skewMs = Math.abs(difference) > NOISE_MS ? difference : 0;
 }
 
-/** Milliseconds since 1970 by the clock of the server. */
+/** Milliseconds since 1970, by the server's clock. */
 const serverNow = () => Date.now() + skewMs;
 
 /** Seconds since a time; null for none. */

@@ -1,4 +1,4 @@
-// Marks of the size of a word. In a row of states the height tells the state as well as the colour.
+// Word-sized marks. In a row of states, the height shows the state in addition to the color.
 
 import { line } from "./charts.js";
 import { verdictOf } from "./components.js";
@@ -36,7 +36,7 @@ export const trend = (points) =>
     }),
   );
 
-/** Whether something was met, minute after minute, oldest first. */
+/** Whether an objective was met, by minute, oldest first. */
 export const minutes = (areMet) =>
   h(
     "span",
@@ -48,7 +48,7 @@ export const minutes = (areMet) =>
     areMet.map((isMet) => mark(isMet ? "ok" : "bad")),
   );
 
-/** The course of a number in the size of a word; hidden from screen readers, which hear the number itself. */
+/** A sparkline. It is hidden from screen readers, because the number itself is announced. */
 export function sparkline(values) {
   const [width, height] = [120, 28];
   const known = values.filter((value) => value !== null);
@@ -67,7 +67,7 @@ export function sparkline(values) {
   );
 }
 
-/** A share from 0 to 1 as a bar; the number stands beside it in words. */
+/** A share from 0 to 1 as a bar. The number is shown next to it as text. */
 export const shareBar = (share, look = "series-0") =>
   svg(
     "svg",

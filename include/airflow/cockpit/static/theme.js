@@ -1,10 +1,10 @@
-// Light or dark, before the first paint. Inside Airflow its choice counts; alone, that of the system.
-// Not a module, so that it runs before anything is drawn.
+// Sets the light or dark theme before the first paint: Airflow's theme inside Airflow, otherwise that of the system.
+// This script is not a module, so that it runs before anything is drawn.
 (() => {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
 
-  // Airflow has its choice as a class of its own root element, and remembers it as "theme" for all pages of the origin.
+  // Airflow sets its theme as a class of its root element, and stores it as "theme" in localStorage for the origin.
   const outer = () => {
     try {
       return window.parent === window ? null : window.parent.document.documentElement;

@@ -1,24 +1,25 @@
-// Alerts: the open ones with every message about them, and those that are over.
+// Open and resolved alerts, each with its notifications.
 
 import { get, post } from "../api.js";
 import { badge, button, card, choice, empty, fold, icon, link, severityKind, table, when } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { fill, h } from "../dom.js";
-import { plural } from "../format.js";
+import { count, plural } from "../format.js";
+import { longList } from "../long-list.js";
 
 const EVERY_MS = 3000;
-const DELIVERIES_EVERY_MS = 10_000;
 const LIMIT = 50;
-// Of as many open alerts it is fetched without being asked who was told.
-const TOLD_AT_ONCE = 20;
 
 const DELIVERY = { due: ["info", "due"], sent: ["ok", "sent"], failed: ["bad", "failed"] };
 const TABS = [
   ["open", "Open"],
-  ["resolved", "Over"],
+  ["resolved", "Resolved"],
 ];
 
-/** Keep the card of alerts in `place` up to date; `summarize(badges)` says it in short; `onAction` after each action. */
+/**
+ * Keep the alerts card in `place` up to date. Calls `summarize(badges)` with a short summary, and `onAction()` after
+ * each action.
+ */
 export function alerts(place, watch, visitor, summarize, onAction) {
   const lists = { open: null, resolved: null };
   const deliveries = new Map(); // by alert_id
@@ -26,9 +27,8 @@ export function alerts(place, watch, visitor, summarize, onAction) {
   let tab = "open";
 
   async function fetchDeliveries() {
-    const told = (lists.open ?? []).slice(0, TOLD_AT_ONCE).map((alert) => alert.alert_id);
     await Promise.all(
-      [...new Set([...told, ...opened])].map(async (id) => {
+      [...opened].map(async (id) => {
         const detail = await get(`alerts/${id}`).catch(() => null);
         if (detail) deliveries.set(id, detail.deliveries);
       }),
@@ -41,20 +41,20 @@ export function alerts(place, watch, visitor, summarize, onAction) {
       ...texts,
       explain: alert.title,
       act: (reason) => post(`alerts/${alert.alert_id}/${verb}`, { reason }),
-      done: () => Promise.all([open.now(), over.now(), onAction()]),
+      done: () => Promise.all([parts.open.now(), parts.resolved.now(), onAction()]),
     });
 
   function draw() {
-    const shown = lists[tab];
+    const shown = lists[tab]?.items ?? null;
     const onToggle = (id, isOpen) => {
       opened[isOpen ? "add" : "delete"](id);
       if (isOpen) fetchDeliveries();
     };
     const content =
       shown === null
-        ? empty("Fetching alerts…")
+        ? empty("Loading alerts…")
         : shown.length === 0
-          ? empty(tab === "open" ? [badge("ok", "No alert is open")] : "No alert is over yet.")
+          ? empty(tab === "open" ? [badge("ok", "No open alerts")] : "No resolved alerts yet.")
           : h(
               "div",
               { class: "rows" },
@@ -64,23 +64,34 @@ export function alerts(place, watch, visitor, summarize, onAction) {
       tab = value;
       draw();
     };
-    fill(place, card("Alerts", { side: choice("State of alerts", TABS, tab, choose) }, content));
+    fill(
+      place,
+      card(
+        "Alerts",
+        { side: choice("State of alerts", TABS, tab, choose) },
+        content,
+        lists[tab]?.fault && h("p", { class: "is-bad" }, lists[tab].fault),
+        lists[tab]?.next && button("Older alerts", { onclick: () => parts[tab].more() }),
+      ),
+    );
   }
 
-  const open = watch(`alerts?state=open&limit=${LIMIT}`, EVERY_MS, ({ items }) => {
-    lists.open = items;
-    const waiting = items.filter((alert) => !alert.acknowledged_at).length;
-    const worst = items.some((alert) => alert.severity === "critical") ? "bad" : "warn";
-    const words = `${plural(items.length, "open alert")}${waiting ? `, ${waiting} not acknowledged` : ", all acknowledged"}`;
-    summarize(items.length ? badge(worst, words) : badge("ok", "no open alert"));
-    draw();
-    fetchDeliveries();
-  });
-  const over = watch(`alerts?state=resolved&limit=${LIMIT}`, EVERY_MS * 3, ({ items }) => {
-    lists.resolved = items;
-    draw();
-  });
-  setInterval(() => document.hidden || fetchDeliveries(), DELIVERIES_EVERY_MS);
+  const parts = {
+    open: longList(watch, `alerts?state=open&limit=${LIMIT}`, EVERY_MS, (page) => {
+      lists.open = page;
+      const { critical, warning, info } = page.open_alerts;
+      const all = critical + warning + info;
+      const acknowledged = page.unacknowledged ? `${count(page.unacknowledged)} not acknowledged` : "all acknowledged";
+      const words = `${plural(all, "open alert")}, ${acknowledged}`;
+      summarize(all ? badge(critical ? "bad" : "warn", words) : badge("ok", "no open alerts"));
+      draw();
+      fetchDeliveries();
+    }),
+    resolved: longList(watch, `alerts?state=resolved&limit=${LIMIT}`, EVERY_MS * 3, (page) => {
+      lists.resolved = page;
+      draw();
+    }),
+  };
 }
 
 function one(alert, deliveries, visitor, act, onToggle) {
@@ -100,10 +111,10 @@ function one(alert, deliveries, visitor, act, onToggle) {
         `${source}, owner ${owner}, `,
         when(raised_at),
         occurrences > 1 && [`; ${plural(occurrences, "time")}, last `, when(last_raised_at)],
-        resolved_at && ["; over ", when(resolved_at), `: ${resolution}`],
+        resolved_at && ["; resolved ", when(resolved_at), `: ${resolution}`],
       ),
     ),
-    told(deliveries),
+    told(alert.messages),
     alert.acknowledged_at ? badge("ok", "acknowledged") : !resolved_at && badge("idle", "not acknowledged"),
   );
   const details = fold(
@@ -122,7 +133,7 @@ function one(alert, deliveries, visitor, act, onToggle) {
     h(
       "div",
       { class: "row" },
-      alert.runbook_url && link(alert.runbook_url, "What to do"),
+      alert.runbook_url && link(alert.runbook_url, "Runbook"),
       alert.url && link(alert.url, "Where it failed"),
     ),
     messages(deliveries, title),
@@ -132,7 +143,7 @@ function one(alert, deliveries, visitor, act, onToggle) {
   return details;
 }
 
-// Who has acknowledged an alert may write another note; others talk to that person.
+// Only the user who acknowledged an alert may change its note.
 const offers = (alert, visitor, act) => [
   [null, visitor.name].includes(alert.acknowledged_by) &&
     button(alert.acknowledged_by ? "Change the note" : "Acknowledge", {
@@ -140,48 +151,44 @@ const offers = (alert, visitor, act) => [
       key: "acknowledge",
       onclick: () =>
         act(alert, "acknowledge", {
-          title: alert.acknowledged_by ? "Write another note?" : "Acknowledge this alert?",
+          title: alert.acknowledged_by ? "Change the note?" : "Acknowledge this alert?",
           confirm: alert.acknowledged_by ? "Save the note" : "Acknowledge the alert",
           label: "Note",
-          hint: "What you know, or what you do about it. Others read it.",
+          hint: "What you know about it, or what you are doing about it. Others can read the note.",
         }),
     }),
   button("Resolve", {
     key: "resolve",
     onclick: () =>
       act(alert, "resolve", {
-        title: "Resolve this alert by hand?",
+        title: "Resolve this alert manually?",
         confirm: "Resolve the alert",
-        label: "How it ended",
-        hint: "An alert whose cause lasts is raised again.",
+        label: "Resolution",
+        hint: "If the cause persists, the alert is raised again.",
       }),
   }),
 ];
 
-/** Who was told, in a word. */
-function told(deliveries) {
-  if (!deliveries) return null;
-  if (deliveries.length === 0) return badge("idle", "no channel");
-  const count = (state) => deliveries.filter((one) => one.state === state).length;
-  if (count("failed")) return badge("bad", `${plural(count("failed"), "message")} failed`);
-  return count("due")
-    ? badge("info", `${plural(count("due"), "message")} due`)
-    : badge("ok", `${plural(count("sent"), "message")} sent`);
+/** Summarize the notifications of an alert. */
+function told({ due, sent, failed }) {
+  if (failed) return badge("bad", `${plural(failed, "notification")} failed`);
+  if (due) return badge("info", `${plural(due, "notification")} due`);
+  return sent ? badge("ok", `${plural(sent, "notification")} sent`) : badge("idle", "no notification");
 }
 
 function messages(deliveries, title) {
-  if (!deliveries) return h("p", { class: "quiet" }, "Fetching the messages about it…");
+  if (!deliveries) return h("p", { class: "quiet" }, "Loading notifications…");
   const columns = [
     { name: "Channel", cell: (one) => h("code", {}, one.channel) },
     { name: "Occasion", cell: (one) => one.occasion },
     { name: "State", cell: (one) => badge(...DELIVERY[one.state]) },
-    { name: "When", cell: (one) => when(one.sent_at ?? one.due_at) },
+    { name: "Time", cell: (one) => when(one.sent_at ?? one.due_at) },
     { name: "Attempts", numeric: true, cell: (one) => one.attempts },
     { name: "Last error", cell: (one) => one.last_error ?? "–" },
   ];
-  const nothing = "Nobody was sent a message: no channel is configured.";
+  const nothing = "No notification was sent, because no channel is configured.";
   return table({
-    caption: `Messages about ${title}`,
+    caption: `Notifications about ${title}`,
     columns,
     rows: deliveries,
     key: (one) => one.delivery_id,

@@ -1,4 +1,4 @@
-// Objectives side by side: the value of now, the month, the last hour.
+// A board of objectives: the current value, the month, and the last hour.
 
 import { badge, card, empty, fold, when } from "../components.js";
 import { h } from "../dom.js";
@@ -8,13 +8,13 @@ import { minutes, shareBar } from "../marks.js";
 const UNITS = { seconds: duration, share: percent, files: (value) => plural(value, "file") };
 const DIRECTIONS = { at_most: "at most", at_least: "at least" };
 
-/** How values of a unit are written. */
+/** Return the formatter for values of a unit. */
 export const writer = (unit) => UNITS[unit] ?? decimal;
 
 /** A tile for each objective. */
 export function board(objectives) {
   if (objectives.length === 0)
-    return card("Objectives", {}, empty("No minute has been judged yet: it is done each minute."));
+    return card("Objectives", {}, empty("No minute has been evaluated yet. Objectives are evaluated every minute."));
   return h("div", { class: "tiles is-wide" }, objectives.map(objective));
 }
 
@@ -25,7 +25,7 @@ function objective(one) {
     h("h2", { title: one.measures }, words(one.objective)),
     now(one),
     month(one),
-    h("div", { class: "course" }, minutes(one.recent)),
+    h("div", { class: "tile-chart" }, minutes(one.recent)),
     h("p", { class: "small quiet" }, `the last ${plural(one.recent.length, "minute")}`),
     one.earlier_months.length > 0 && earlier(one.earlier_months),
   );
@@ -44,7 +44,7 @@ function now({ title, unit, direction, value, bound, is_met, minute, missed_sinc
 function month({ this_month: { minutes: judged, met, attainment }, target }) {
   const isBelow = target !== null && attainment !== null && attainment < target;
   const lost = judged - met;
-  const missed = lost ? `${duration(lost * 60)} missed of ${duration(judged * 60)}` : "no minute missed";
+  const missed = lost ? `missed for ${duration(lost * 60)} of ${duration(judged * 60)}` : "no minutes missed";
   const told = target === null ? missed : `target ${percent(target)}; ${missed}`;
   return [
     h(

@@ -1,39 +1,39 @@
-// What the checks of one run of a suite found.
+// The results of the checks in one run of a suite.
 
 import { badge, fold, severityKind } from "../components.js";
 import { h } from "../dom.js";
 import { plural, words } from "../format.js";
 
-/** The checks of a run, the failed ones first; before they are fetched it says so. */
+/** The checks of a run, failed ones first, or a placeholder until they are loaded. */
 export function results(detail) {
-  if (!detail) return h("p", { class: "quiet", "data-key": "results" }, "Fetching the checks…");
+  if (!detail) return h("p", { class: "quiet", "data-key": "results" }, "Loading checks…");
   if (detail.results.length === 0)
-    return h("p", { class: "quiet", "data-key": "results" }, detail.error ?? "It has no results.");
-  const failed = detail.results.filter((one) => !one.is_success);
-  const passed = detail.results.filter((one) => one.is_success);
+    return h("p", { class: "quiet", "data-key": "results" }, detail.error ?? "The run has no results.");
+  const failed = detail.results.filter((one) => ["failed", "error"].includes(one.status));
+  const unknown = detail.results.filter((one) => one.status === "not_judged");
+  const passed = detail.results.filter((one) => one.status === "passed");
   return h(
     "div",
     { class: "stack", "data-key": "results" },
     h("div", { class: "rows" }, failed.map(failure)),
-    passed.length > 0 &&
-      fold(
-        "passed",
-        h("span", {}, `${plural(passed.length, "check")} passed`),
-        h(
-          "ul",
-          { class: "small" },
-          passed.map((one) =>
-            h(
-              "li",
-              { "data-key": one.result_id },
-              nameOf(one),
-              h("span", { class: "quiet" }, ` ${one.observed ?? ""}`),
-            ),
-          ),
-        ),
-      ),
+    listed("not_judged", badge("idle", `${plural(unknown.length, "check")} not judged`), unknown),
+    listed("passed", h("span", {}, `${plural(passed.length, "check")} passed`), passed),
   );
 }
+
+const listed = (key, summary, results) =>
+  results.length > 0 &&
+  fold(
+    key,
+    summary,
+    h(
+      "ul",
+      { class: "small" },
+      results.map((one) =>
+        h("li", { "data-key": one.result_id }, nameOf(one), h("span", { class: "quiet" }, ` ${one.observed ?? ""}`)),
+      ),
+    ),
+  );
 
 const nameOf = ({ check_name, column_name }) => `${words(check_name)}${column_name ? ` (${column_name})` : ""}`;
 
@@ -52,7 +52,7 @@ function failure(result) {
       h("span", { class: "quiet" }, "; expected "),
       expected ?? "–",
     ),
-    hasSample(sample) && [h("p", { class: "small quiet" }, "for example"), h("pre", {}, lines(sample))],
+    hasSample(sample) && [h("p", { class: "small quiet" }, "examples"), h("pre", {}, lines(sample))],
   );
 }
 

@@ -1,147 +1,175 @@
-// Every file with the balance of its rows, and how many waited when.
+// All files with their balance of rows, and the number of waiting files.
 
 import { get } from "../api.js";
-import { badge, button, card, choice, icon, table, when } from "../components.js";
+import { badge, button, card, choice, empty, icon, table, when } from "../components.js";
 import { fill, h } from "../dom.js";
-import { bytes, count, duration } from "../format.js";
+import { bytes, count, duration, plural, words } from "../format.js";
+import { longList } from "../long-list.js";
+import { offerRetraction } from "./retraction.js";
 
 const EVERY_MS = 3000;
 const NEWEST = 200;
 const AT_ONCE = 15;
-const POINTS = 120;
 
-const STATES = { admitted: ["info", "waits"], loaded: ["ok", "loaded"], quarantined: ["bad", "in quarantine"] };
+const STATES = {
+  admitted: ["info", "waiting"],
+  loaded: ["ok", "loaded"],
+  quarantined: ["bad", "quarantined"],
+  retracted: ["idle", "retracted"],
+};
 const FILTERS = [
   ["", "All"],
   ["admitted", "Waiting"],
   ["loaded", "Loaded"],
-  ["quarantined", "In quarantine"],
+  ["quarantined", "Quarantined"],
+  ["retracted", "Retracted"],
 ];
 
-/** Keep the card of files in `place`, and the chart of the backlog, up to date. */
-export function files(place, watch, backlog) {
-  let newest = [];
+/**
+ * Keep the files card in `place` up to date. Returns `tell(stream)`, which updates the number of waiting files.
+ * `retracted()` is called after the user has requested a retraction.
+ */
+export function files(place, watch, canAct, retracted) {
   let filter = "";
-  let older = [];
-  let next = null;
+  let list = null;
+  let page = null;
   let shown = AT_ONCE;
-  let fault = null;
+  let backlog = null;
 
-  const load = async (query) => {
-    const page = await get(`stream/files?limit=${NEWEST}${query}`);
-    next = page.next;
-    return page.items;
+  const refresh = () => {
+    list.now();
+    retracted();
+  };
+  const act = {
+    name: "Action",
+    cell: (file) => (file.read > 0 && file.state !== "admitted" ? offerRetraction(file, refresh) : "–"),
   };
 
-  async function choose(value) {
-    [filter, older, next, shown, fault] = [value, [], null, AT_ONCE, null];
-    await attempt(async () => {
-      if (filter) older = await load(`&state=${filter}`);
+  function choose(value) {
+    // Ignore a late response to the previous filter.
+    list?.stop();
+    [filter, page, shown] = [value, null, AT_ONCE];
+    list = longList(watch, `stream/files?limit=${NEWEST}${filter && `&state=${filter}`}`, EVERY_MS, (found) => {
+      page = found;
+      draw();
     });
-  }
-
-  async function more() {
-    shown += AT_ONCE * 2;
-    await attempt(async () => {
-      if (shown > rows().length && next)
-        older = [...older, ...(await load(`&before=${next}${filter && `&state=${filter}`}`))];
-    });
-  }
-
-  async function attempt(work) {
-    try {
-      await work();
-    } catch (error) {
-      fault = error.message;
-    }
     draw();
   }
 
-  /** The newest ones of the filter, then what was loaded besides. */
-  function rows() {
-    const fresh = newest.filter((file) => !filter || file.state === filter);
-    const known = new Set(newest.map((file) => file.file_id));
-    return [...fresh, ...older.filter((file) => !known.has(file.file_id))];
+  function more() {
+    shown += AT_ONCE * 2;
+    if (shown > page.items.length && page.next) list.more();
+    draw();
   }
 
   function draw() {
-    const all = rows();
-    const caption = "Files, the newest first";
-    const content = table({
-      caption,
-      columns: COLUMNS,
-      rows: all.slice(0, shown),
-      key: (file) => file.file_id,
-      nothing: NOTHING[filter],
-    });
-    const hasMore = all.length > shown || next;
+    const caption = "Files, newest first";
+    const content = page
+      ? table({
+          caption,
+          columns: canAct ? [...COLUMNS, act] : COLUMNS,
+          rows: page.items.slice(0, shown),
+          key: (file) => file.file_id,
+          nothing: NOTHING[filter],
+        })
+      : empty("Loading files…");
     fill(
       place,
       card(
         "Files",
         { side: choice("State", FILTERS, filter, choose) },
+        h("p", { class: "small quiet", "data-key": "waiting" }, backlog),
         content,
-        fault && h("p", { class: "is-bad" }, fault),
-        hasMore && button("Older files", { onclick: more }),
+        page?.fault && h("p", { class: "is-bad" }, page.fault),
+        page && (page.items.length > shown || page.next) && button("Older files", { onclick: more }),
       ),
     );
   }
 
-  watch(`stream/files?limit=${NEWEST}`, EVERY_MS, (page) => {
-    newest = page.items;
-    if (!filter && older.length === 0) next = page.next;
-    backlog.update(waiting(newest));
+  choose("");
+  return (stream) => {
+    backlog = waiting(stream);
     draw();
-  });
+  };
+}
+
+/** The number of waiting files as text, including files in the landing folder that are not in the list yet. */
+export function waiting({ backlog_files, backlog_bytes, backlog_unknown_since }) {
+  const size = backlog_bytes ? ` (${bytes(backlog_bytes)})` : "";
+  const files = backlog_files ? `${plural(backlog_files, "file")}${size} waiting` : "no files waiting";
+  return backlog_unknown_since ? [`${files}, as of `, when(backlog_unknown_since), "; unknown since then"] : files;
 }
 
 const NOTHING = {
-  "": "No file has been delivered yet.",
-  admitted: "No file waits.",
-  loaded: "No file has been loaded yet.",
-  quarantined: "No file is in quarantine.",
+  "": "No files have been delivered yet.",
+  admitted: "No files are waiting.",
+  loaded: "No files have been loaded yet.",
+  quarantined: "No files are quarantined.",
+  retracted: "No files have been retracted.",
 };
 
 const COLUMNS = [
   { name: "File", cell: (file) => [h("code", {}, file.name), why(file)] },
   { name: "State", cell: (file) => badge(...STATES[file.state]) },
   { name: "Size", numeric: true, cell: (file) => bytes(file.size_bytes) },
-  { name: "Read = accepted + duplicate + rejected", label: "Balance of rows", cell: balance },
+  { name: "Read = accepted + duplicate + rejected", label: "Row balance", cell: balance },
   { name: "Arrived", cell: (file) => when(file.arrived_at) },
-  { name: "Took", numeric: true, cell: (file) => (file.settled_at ? duration(span(file)) : "–") },
+  { name: "Duration", numeric: true, cell: (file) => (file.finished_at ? duration(span(file)) : "–") },
 ];
 
-const span = (file) => (Date.parse(file.settled_at) - Date.parse(file.arrived_at)) / 1000;
+const span = (file) => (Date.parse(file.finished_at) - Date.parse(file.arrived_at)) / 1000;
 
-function why({ fault, fault_detail, last_error, failures, parts, extra_columns }) {
+const sums = ({ read, accepted, duplicate, rejected }) =>
+  `${count(read)} = ${count(accepted)} + ${count(duplicate)} + ${count(rejected)}`;
+
+function why({ file_id, rejected, fault, fault_detail, last_error, failures, slices, extra_columns, retracted: taken }) {
   return [
+    taken && h("div", { class: "small" }, `Retracted by ${taken.done_by} (${taken.reason}), `, when(taken.done_at)),
+    rejected > 0 &&
+      h(
+        "div",
+        { class: "small", "data-own": true, "data-key": `rejects-${file_id}` },
+        button(`Reasons for ${plural(rejected, "rejected row")}`, {
+          onclick: (event) => reasons(event.target.closest("[data-own]"), file_id),
+        }),
+      ),
     fault && h("div", { class: "is-bad small" }, fault_detail ?? fault),
-    !fault && failures > 0 && h("div", { class: "is-warn small" }, `Failed ${failures} times: ${last_error}`),
-    parts > 1 && h("div", { class: "quiet small" }, `in ${parts} parts`),
+    !fault && failures > 0 && h("div", { class: "is-warn small" }, `Failed ${plural(failures, "time")}: ${last_error}`),
+    slices > 1 && h("div", { class: "quiet small" }, `in ${slices} slices`),
     extra_columns.length > 0 &&
       h("div", { class: "quiet small" }, `columns not in the contract: ${extra_columns.join(", ")}`),
   ];
 }
 
-function balance({ state, read, accepted, duplicate, rejected }) {
+/** Show why rows of a file were rejected: each reason with its count, its first line and, if permitted, that row. */
+async function reasons(place, fileId) {
+  try {
+    const found = await get(`stream/files/${fileId}/rejects`);
+    const line = ({ reason, rows, meaning, first_line, first_raw }) =>
+      h(
+        "li",
+        { "data-key": reason },
+        h("strong", {}, `${count(rows)} × ${words(reason)}`),
+        meaning && `: ${meaning}`,
+        ` First on line ${first_line}`,
+        first_raw === null ? "." : [": ", h("code", {}, first_raw)],
+      );
+    fill(place, found.length ? h("ul", {}, found.map(line)) : "Retention has removed these rows.");
+  } catch (error) {
+    fill(
+      place,
+      h("span", { class: "is-bad" }, error.message),
+      button("Try again", { onclick: () => reasons(place, fileId) }),
+    );
+  }
+}
+
+function balance({ state, read, accepted, duplicate, rejected, retracted: taken }) {
+  if (taken) return h("span", { class: "quiet" }, `was ${sums(taken)}`);
   if (state !== "loaded") return "–";
   const isEven = read === accepted + duplicate + rejected;
   return [
-    h("span", {}, `${count(read)} = ${count(accepted)} + ${count(duplicate)} + ${count(rejected)} `),
-    isEven ? h("span", { class: "is-ok", title: "It adds up." }, icon("check")) : badge("bad", "does not add up"),
+    h("span", {}, `${sums({ read, accepted, duplicate, rejected })} `),
+    isEven ? h("span", { class: "is-ok", title: "adds up" }, icon("check")) : badge("bad", "does not add up"),
   ];
-}
-
-/** How many of the newest files had arrived and were not settled, over the time that they cover. */
-function waiting(newest) {
-  if (newest.length < 2) return { times: [], series: [{ name: "Files", values: [] }] };
-  const spans = newest.map((file) => [
-    Date.parse(file.arrived_at),
-    file.settled_at ? Date.parse(file.settled_at) : Infinity,
-  ]);
-  const first = Math.min(...spans.map(([from]) => from));
-  const last = Math.max(...spans.map(([from, to]) => (to === Infinity ? from : to)));
-  const times = Array.from({ length: POINTS }, (_, index) => first + ((last - first) * index) / (POINTS - 1));
-  const values = times.map((time) => spans.filter(([from, to]) => from <= time && time < to).length);
-  return { times, series: [{ name: "Files", values }] };
 }

@@ -1,10 +1,11 @@
-// What was promised and how far it was kept; what failed, who was told, and who looks after it.
+// Objectives and how far they were met; alerts, their notifications, and who looks after them.
 
 import { post } from "../api.js";
 import { badge, button, card, table, when } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { fill, h } from "../dom.js";
 import { duration, exactTime, plural, words } from "../format.js";
+import { longList } from "../long-list.js";
 import { alerts } from "./alerts.js";
 import { board, writer } from "./board.js";
 
@@ -42,45 +43,54 @@ export async function start({ main, me, watch }) {
     summarize("objectives", missed ? badge("bad", `${plural(missed, "objective")} missed`) : met);
     fill(objectives, board(data));
   });
-  const kept = watch(`objectives/misses?limit=${MISSES}`, EVERY_MS, ({ items }) => {
+  const kept = longList(watch, `objectives/misses?limit=${MISSES}`, EVERY_MS, ({ items, next, fault }) => {
     const refresh = () => Promise.all([kept.now(), log.now()]);
-    fill(misses, missed(items, visitor.can_act, refresh));
+    fill(misses, missed(items, visitor.can_act, refresh, more("Older misses", kept, next, fault)));
   });
-  const log = watch(`actions?limit=${ACTIONS}`, EVERY_MS, ({ items }) => fill(actions, trail(items)));
+  const log = longList(watch, `actions?limit=${ACTIONS}`, EVERY_MS, ({ items, next, fault }) =>
+    fill(actions, trail(items, more("Older actions", log, next, fault))),
+  );
 }
 
-function missed(misses, canAct, refresh) {
+/** The error and the button below a list that has more pages. */
+const more = (label, list, next, fault) => [
+  fault && h("p", { class: "is-bad" }, fault),
+  next && button(label, { onclick: () => list.more() }),
+];
+
+function missed(misses, canAct, refresh, rest) {
   const caption = "Misses";
   const lasted = ({ began_at, ended_at }) =>
-    ended_at ? duration((Date.parse(ended_at) - Date.parse(began_at)) / 1000) : badge("bad", "not over");
+    ended_at ? duration((Date.parse(ended_at) - Date.parse(began_at)) / 1000) : badge("bad", "ongoing");
   const seen = (miss) => {
     if (miss.acknowledged_at)
       return [
         h("div", {}, `${miss.acknowledged_by}, `, when(miss.acknowledged_at)),
         h("div", { class: "small quiet" }, miss.note),
       ];
-    return canAct ? button("Acknowledge", { onclick: () => acknowledge(miss, refresh) }) : "nobody yet";
+    return canAct ? button("Acknowledge", { onclick: () => acknowledge(miss, refresh) }) : "not acknowledged";
   };
   const columns = [
     { name: "Objective", cell: (miss) => h("strong", {}, words(miss.objective)) },
-    { name: "Began", cell: (miss) => when(miss.began_at) },
-    { name: "Lasted", cell: lasted },
+    { name: "Started", cell: (miss) => when(miss.began_at) },
+    { name: "Duration", cell: lasted },
     { name: "Worst", numeric: true, cell: (miss) => writer(miss.unit)(miss.worst_value) },
     { name: "Bound", numeric: true, cell: (miss) => writer(miss.unit)(miss.bound) },
-    { name: "Cause", cell: (miss) => miss.cause ?? h("span", { class: "quiet" }, "not known") },
+    { name: "Cause", cell: (miss) => miss.cause ?? h("span", { class: "quiet" }, "unknown") },
     { name: "Acknowledged", cell: seen },
   ];
   return card(
     caption,
     {},
     table({ caption, columns, rows: misses, key: (miss) => miss.miss_id, nothing: "No objective has been missed." }),
+    rest,
   );
 }
 
 const acknowledge = (miss, refresh) =>
   confirmAction({
     title: "Acknowledge this miss?",
-    explain: `${words(miss.objective)}, began ${exactTime(miss.began_at)}. Say what you know of it.`,
+    explain: `${words(miss.objective)}, started ${exactTime(miss.began_at)}. Note what you know about it.`,
     confirm: "Acknowledge the miss",
     label: "Note",
     act: (reason) => post(`objectives/misses/${miss.miss_id}/acknowledge`, { reason }),
@@ -94,15 +104,20 @@ const DEEDS = {
   "alert.acknowledge": "acknowledged",
   "alert.resolve": "resolved",
   "miss.acknowledge": "acknowledged",
+  "file.retract": "requested the retraction of",
+  "retraction.approve": "approved the retraction of",
+  "retraction.reject": "rejected the retraction of",
+  "view.publish": "allowed publication despite failed checks:",
+  "view.hold": "held back again:",
 };
 
-function trail(actions) {
-  const caption = "What people did";
+function trail(actions, rest) {
+  const caption = "Audit trail";
   const columns = [
-    { name: "When", cell: (one) => when(one.acted_at) },
-    { name: "Who", cell: (one) => one.actor },
-    { name: "What", cell: (one) => `${DEEDS[one.action] ?? one.action} ${one.subject}` },
-    { name: "Why", cell: (one) => one.reason ?? "–" },
+    { name: "Time", cell: (one) => when(one.acted_at) },
+    { name: "User", cell: (one) => one.actor },
+    { name: "Action", cell: (one) => `${DEEDS[one.action] ?? one.action} ${one.subject}` },
+    { name: "Reason", cell: (one) => one.reason ?? "–" },
   ];
   return card(
     caption,
@@ -112,7 +127,8 @@ function trail(actions) {
       columns,
       rows: actions,
       key: (one) => one.action_id,
-      nothing: "Nothing has been done through the cockpit yet.",
+      nothing: "No actions have been taken yet.",
     }),
+    rest,
   );
 }

@@ -1,4 +1,4 @@
-// Rejected rows by reason, with rows as they stood in their files.
+// Rejected rows by reason, with samples of the raw rows.
 
 import { get } from "../api.js";
 import { button, card, empty, fold, when } from "../components.js";
@@ -10,7 +10,7 @@ const EVERY_MS = 5000;
 const SAMPLES = 5;
 const AT_ONCE = 8;
 
-/** Keep the card of rejects in `place` up to date. */
+/** Keep the rejects card in `place` up to date. */
 export function rejects(place, watch, canAct) {
   let latest = null;
   let isWhole = false;
@@ -29,10 +29,10 @@ export function rejects(place, watch, canAct) {
     fill(
       place,
       card(
-        "Rejected in the last hour, by reason",
+        "Rejected rows in the last hour, by reason",
         { side },
         data.reasons.length === 0
-          ? empty(data.read ? "No row was rejected." : "No row was read in the last hour.")
+          ? empty(data.read ? "No rows were rejected." : "No rows were read in the last hour.")
           : h(
               "div",
               { class: "rows" },
@@ -41,7 +41,7 @@ export function rejects(place, watch, canAct) {
         shown.length < data.reasons.length &&
           button(`All ${data.reasons.length} reasons`, { key: "all", onclick: showAll }),
         data.counted < data.rejected &&
-          h("p", { class: "hint" }, `Counted in the newest ${count(data.counted)} of them.`),
+          h("p", { class: "hint" }, `The counts cover the newest ${count(data.counted)} rejected rows only.`),
       ),
     );
   }
@@ -50,7 +50,7 @@ export function rejects(place, watch, canAct) {
 }
 
 function one({ reason, rows, meaning, last_seen_at }, most, canAct) {
-  const samples = h("div", { class: "samples", "data-own": true }, h("p", { class: "quiet" }, "Fetching rows…"));
+  const samples = h("div", { class: "samples", "data-own": true }, h("p", { class: "quiet" }, "Loading rows…"));
   const summary = h(
     "div",
     { class: "row" },
@@ -68,24 +68,25 @@ async function show(place, reason, canAct) {
   let content;
   try {
     const { items } = await get(`stream/rejects/${encodeURIComponent(reason)}/samples?limit=${SAMPLES}`);
-    content = items.length ? items.map((item) => sample(item, canAct)) : empty("Those rows are past their retention.");
+    content = items.length ? items.map((item) => sample(item, canAct)) : empty("Retention has removed these rows.");
   } catch (error) {
     content = h("p", { class: "is-bad" }, error.message);
   }
-  fill(place, content, button("Newest again", { onclick: () => show(place, reason, canAct) }));
+  fill(place, content, button("Reload", { onclick: () => show(place, reason, canAct) }));
 }
 
-function sample({ reject_id, file_name, line, reasons, rejected_at, raw }, canAct) {
+function sample({ reject_id, file_name, line, reasons, rejected_at, raw, found }, canAct) {
   const others = reasons.length > 1 ? `; all reasons: ${reasons.map(words).join(", ")}` : "";
   return h(
     "div",
     { "data-key": reject_id },
     h("p", { class: "small" }, h("code", {}, file_name), ` line ${line}, `, when(rejected_at), others),
+    found && h("p", { class: "small" }, "Found: ", h("code", {}, found)),
     raw === null
       ? h(
           "p",
           { class: "hint" },
-          canAct ? "The row is not kept." : "The row itself names customers: your role does not show it.",
+          canAct ? "The row is no longer stored." : "Your role does not show the row, because it names customers.",
         )
       : h("pre", {}, raw),
   );

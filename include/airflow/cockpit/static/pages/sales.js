@@ -1,10 +1,11 @@
-// What is sold best, and how far sessions came.
+// Best-selling products and categories, and the conversion funnel.
 
 import { card, empty, stamp, table } from "../components.js";
 import { h } from "../dom.js";
 import { count, money, percent } from "../format.js";
 import { shareBar } from "../marks.js";
-import { LATE_LIVE_SECONDS, LATE_VIEW_SECONDS } from "./lateness.js";
+import { restatedMark } from "../restated.js";
+import { LATE_LIVE_SECONDS, LATE_VIEW_SECONDS } from "./staleness.js";
 
 export function products({ items, trust }, currency) {
   const rows = items.filter((one) => one.currency === currency);
@@ -20,7 +21,7 @@ export function products({ items, trust }, currency) {
     { name: "Views", numeric: true, cell: (one) => count(one.views) },
     { name: "Revenue", numeric: true, cell: (one) => money(Number(one.revenue), one.currency) },
   ];
-  const caption = `Top products${currency ? ` in ${currency}` : ""}`;
+  const caption = `Top products${currency ? ` in ${currency}` : ""}, all days`;
   return card(
     caption,
     { look: "half", key: "products" },
@@ -30,7 +31,7 @@ export function products({ items, trust }, currency) {
       rows,
       stays: true,
       key: (one) => one.product_id,
-      nothing: "No product has been sold yet.",
+      nothing: "No products have been sold yet.",
     }),
     stamp(trust, { oldAfter: LATE_VIEW_SECONDS }),
   );
@@ -49,7 +50,7 @@ export function categories({ items, trust }, currency) {
   const rows = items.filter((one) => one.currency === currency);
   const most = Math.max(...rows.map((one) => Number(one.revenue)), 0) || 1;
   return card(
-    `Categories today${currency ? ` in ${currency}` : ""}`,
+    `Categories today (UTC)${currency ? ` in ${currency}` : ""}`,
     { look: "quarter", key: "categories" },
     rows.length === 0
       ? empty("Nothing has been sold yet today.")
@@ -60,20 +61,21 @@ export function categories({ items, trust }, currency) {
 
 export function funnel(conversion) {
   const stages = [
-    ["Looked", conversion.view_sessions],
-    ["Put in the cart", conversion.cart_sessions],
+    ["Viewed", conversion.view_sessions],
+    ["Added to cart", conversion.cart_sessions],
     ["Ordered", conversion.order_sessions],
-    ["Bought", conversion.purchase_sessions],
+    ["Purchased", conversion.purchase_sessions],
   ];
   const share = (sessions) => sessions / (conversion.view_sessions || 1);
   return card(
-    "How far sessions came",
-    { look: "quarter", key: "funnel", side: conversion.day },
+    "Conversion funnel",
+    { look: "quarter", key: "funnel", side: conversion.day && `${conversion.day} (UTC)` },
     conversion.day === null
-      ? empty("No session yet.")
+      ? empty("No sessions yet.")
       : stages.map(([name, sessions]) =>
           measure(name, `${count(sessions)} · ${percent(share(sessions))}`, share(sessions), "series-2"),
         ),
+    restatedMark(conversion.restated, conversion.day),
     stamp(conversion.trust, { oldAfter: LATE_VIEW_SECONDS }),
   );
 }

@@ -5,7 +5,7 @@ import { button } from "../components.js";
 import { confirmAction } from "../dialogs.js";
 import { h } from "../dom.js";
 
-// What makes sense beside what is wished now.
+// The actions that make sense for each desired state.
 const OFFERS = { run: ["pause", "drain"], drain: ["resume", "pause"], stop: ["resume"] };
 
 const ACTIONS = {
@@ -13,26 +13,26 @@ const ACTIONS = {
     label: "Pause",
     symbol: "pause",
     title: "Pause the stream?",
-    explain: "It ends after the batch under way. Files that arrive wait: nothing is lost, and nothing new is shown.",
+    explain: "The stream stops after the current batch. New files wait: nothing is lost, but figures stop updating.",
     confirm: "Pause the stream",
   },
   drain: {
     label: "Drain",
     symbol: "drain",
     title: "Drain the stream?",
-    explain: "It loads every file that waits now, and then ends. Files that arrive later wait until you resume.",
+    explain: "The stream loads all files that wait now, then stops. Files that arrive later wait until you resume.",
     confirm: "Drain the stream",
   },
   resume: {
     label: "Resume",
     symbol: "play",
     title: "Resume the stream?",
-    explain: "Airflow starts the driver again within seconds; it goes on with the oldest file that waits.",
+    explain: "Airflow restarts the driver within seconds. It continues with the oldest waiting file.",
     confirm: "Resume the stream",
   },
 };
 
-/** The buttons; `refresh()` is called after each act. */
+/** The buttons; `refresh()` is called after each action. */
 export function offers(now, main, refresh) {
   const ask = (name) => {
     const { label, symbol, ...texts } = ACTIONS[name];
@@ -47,5 +47,5 @@ export function offers(now, main, refresh) {
       onclick: () => confirmAction({ ...texts, act: (reason) => post(`stream/${name}`, { reason }), done }),
     });
   };
-  return h("div", { class: "buttons side", role: "group", "aria-label": "Actions" }, OFFERS[now.wish].map(ask));
+  return h("div", { class: "buttons side", role: "group", "aria-label": "Actions" }, OFFERS[now.desired_state].map(ask));
 }

@@ -1,22 +1,24 @@
-// Where the events are on their way: batches, backlog, rejects, files, runs.
+// The stream page: batches, backlog, rejects, files and runs.
 
 import { LineChart, StackedBars } from "../charts.js";
 import { badge, card, facts, link, notice, table, when } from "../components.js";
 import { fill, h } from "../dom.js";
-import { briefDuration, bytes, count, duration, plural, short } from "../format.js";
-import { files } from "./files.js";
+import { briefDuration, count, duration, plural, short } from "../format.js";
+import { files, waiting } from "./files.js";
 import { rejects } from "./rejects.js";
+import { retractions } from "./retraction.js";
 import { offers } from "./steering.js";
 
 export const title = "Stream";
 
 const EVERY_MS = 1500;
 const LEDGER_EVERY_MS = 2500;
+const BACKLOG_EVERY_MS = 15_000;
 const BATCHES = 120;
 
 const STATES = {
   running: ["ok", "Running"],
-  intake_paused: ["warn", "Takes in no files"],
+  intake_paused: ["warn", "Intake paused"],
   stuck: ["bad", "Stuck"],
   stopping: ["warn", "Stopping"],
   draining: ["info", "Draining"],
@@ -26,14 +28,14 @@ const STATES = {
   down: ["bad", "Down"],
 };
 
-// The sink's own stages, in the order in which they happen. Those that Spark measures contain them.
+// The sink's own stages, in order. The stages that Spark measures contain them.
 const STAGES = {
-  wait: "read and judge",
+  wait: "read and validate",
   events: "events",
   rejects: "rejects",
   conflicts: "conflicts",
   rollups: "rollups",
-  files: "balance of files",
+  files: "file balances",
 };
 
 export async function start({ main, me, watch }) {
@@ -44,18 +46,19 @@ export async function start({ main, me, watch }) {
     tick: (ms) => briefDuration(ms / 1000),
     empty: "No batch has been committed yet.",
   });
-  const lag = new LineChart("Lag of each batch: arrival to commit", {
+  const lag = new LineChart("Lag per batch, from arrival to commit", {
     format: duration,
     tick: briefDuration,
-    empty: "No batch yet.",
+    empty: "No batch has been committed yet.",
   });
-  const backlog = new LineChart("Files that wait", {
+  const backlog = new LineChart("Waiting files per minute", {
     format: short,
     isWhole: true,
-    empty: "No file has been delivered yet.",
+    empty: "No minute has been counted yet.",
   });
   const rejected = h("div");
   const delivered = h("div");
+  const taken = h("div");
   const runs = h("div");
   const chart = (one, look = "") => h("section", { class: `card ${look}` }, one.element);
   main.append(
@@ -64,14 +67,25 @@ export async function start({ main, me, watch }) {
     h("div", { class: "grid" }, chart(durations), chart(lag, "half"), chart(backlog, "half")),
     rejected,
     delivered,
+    taken,
     runs,
   );
 
   const { can_act } = await me;
+  const showRetractions = retractions(taken, watch, can_act);
+  const tellFiles = files(delivered, watch, can_act, showRetractions);
   const stream = watch("stream", EVERY_MS, (now) => {
     fill(lead, h("h1", {}, title), badge(...STATES[now.state]), can_act && offers(now, main, () => stream.now()));
     fill(state, trouble(now), condition(now));
     fill(runs, history(now));
+    tellFiles(now);
+  });
+  watch("stream/backlog", BACKLOG_EVERY_MS, (minutes) => {
+    const counted = minutes.filter((one) => one.files !== null);
+    backlog.update({
+      times: counted.map((one) => Date.parse(one.minute)),
+      series: [{ name: "Files", values: counted.map((one) => one.files) }],
+    });
   });
   watch(`stream/batches?limit=${BATCHES}`, LEDGER_EVERY_MS, ({ items }) => {
     const batches = [...items].reverse();
@@ -82,26 +96,29 @@ export async function start({ main, me, watch }) {
     });
   });
   rejects(rejected, watch, can_act);
-  files(delivered, watch, backlog);
 }
 
-/** What is wrong now, or was wished by somebody, in words. */
-function trouble({ state, wish, wished_at, wished_by, intake_paused_because, run }) {
+/** A notice about a problem of the stream, or about who paused or drained it. */
+function trouble({ state, desired_state, requested_at, requested_by, intake_paused_because, run }) {
   if (state === "stuck")
-    return notice("bad", "The driver lives, but its loop does not turn", "The DAG watch_stream replaces it by itself.");
+    return notice(
+      "bad",
+      "The driver is alive, but its loop makes no progress",
+      "The DAG watch_stream replaces it automatically.",
+    );
   if (state === "down")
     return notice(
       "bad",
-      "No driver gives a sign of life",
-      run?.error ?? "Airflow starts it again by itself: see the DAG stream_events.",
+      "No driver sends heartbeats",
+      run?.error ?? "Airflow restarts the driver automatically; see the DAG stream_events.",
     );
-  if (state === "intake_paused") return notice("warn", "No files are taken in", intake_paused_because);
-  if (wish === "run") return null;
-  const wished = `${wished_by ?? "Somebody"} ${wish === "stop" ? "paused" : "drained"} the stream`;
+  if (state === "intake_paused") return notice("warn", "Intake paused", intake_paused_because);
+  if (desired_state === "run") return null;
+  const request = `${requested_by ?? "A user"} ${desired_state === "stop" ? "paused" : "drained"} the stream`;
   return notice(
     "info",
-    wished,
-    h("span", {}, when(wished_at), ". Files that arrive from now on wait until it is resumed."),
+    request,
+    h("span", {}, when(requested_at), ". New files wait until the stream is resumed."),
   );
 }
 
@@ -117,19 +134,19 @@ function condition(now) {
         "Driver",
         run ? (run.ended_at ? ["ended ", when(run.ended_at)] : ["up since ", when(run.started_at)]) : "never started",
       ],
-      ["Sign of life", when(run?.heartbeat_at)],
+      ["Last heartbeat", when(run?.heartbeat_at)],
       ["Restarts in 24 h", count(now.restarts_day)],
       ["Lag", duration(now.lag_seconds)],
       ["Last commit", when(now.last_committed_at)],
       ["Newest event", when(now.newest_event_at)],
-      ["Waiting", now.backlog_files ? `${plural(now.backlog_files, "file")}, ${bytes(now.backlog_bytes)}` : "no file"],
-      now.oldest_waiting_since && ["Oldest of them", when(now.oldest_waiting_since)],
+      ["Waiting", waiting(now)],
+      now.oldest_waiting_since && ["Oldest waiting file", when(now.oldest_waiting_since)],
     ]),
     h(
       "p",
       { class: "sum" },
       h("span", { class: "quiet" }, "Last minute: "),
-      rows.read === 0 ? "no row" : `${plural(rows.read, "row")} read = ${parts.join(" + ")}`,
+      rows.read === 0 ? "no rows" : `${plural(rows.read, "row")} read = ${parts.join(" + ")}`,
     ),
   );
 }
@@ -149,14 +166,14 @@ function stages(batches) {
 function history({ runs }) {
   const end = (run) => {
     if (run.error) return h("div", {}, badge("bad", "failed"), h("pre", {}, run.error));
-    return run.ended_at ? badge("idle", "ended as wished") : badge("ok", "runs");
+    return run.ended_at ? badge("idle", "ended as requested") : badge("ok", "running");
   };
   const lasted = (run) => (Date.parse(run.ended_at ?? run.heartbeat_at) - Date.parse(run.started_at)) / 1000;
-  const caption = "Starts of the driver";
+  const caption = "Driver runs";
   const columns = [
     { name: "Epoch", cell: (run) => run.epoch },
     { name: "Started", cell: (run) => when(run.started_at) },
-    { name: "Lasted", cell: (run) => duration(lasted(run)) },
+    { name: "Duration", cell: (run) => duration(lasted(run)) },
     { name: "End", cell: end },
     {
       name: "Process",
@@ -167,6 +184,6 @@ function history({ runs }) {
   return card(
     caption,
     {},
-    table({ caption, columns, rows: runs, key: (run) => run.epoch, nothing: "It has never been started." }),
+    table({ caption, columns, rows: runs, key: (run) => run.epoch, nothing: "The driver has never been started." }),
   );
 }

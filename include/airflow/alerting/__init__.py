@@ -1,0 +1,1 @@
+"""Alerting: Airflow's failures become alerts, and alerts are sent through the channels that Connections name."""

@@ -1,0 +1,1 @@
+"""Responses: caching, paging, ETags and problems of the API, and the freshness stamp of each figure."""

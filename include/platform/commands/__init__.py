@@ -1,0 +1,1 @@
+"""Commands: the implementation of ``make up``, ``down``, ``status``, ``load`` and the rest. May import ``programs``."""

@@ -1,0 +1,1 @@
+"""An instance: its state directory, the environment of its processes, and its secrets. May import ``installation``."""

@@ -1,4 +1,0 @@
--- name: settled
-SELECT file_id, name, settled_at, state = 'quarantined' AS is_quarantined, size_bytes
-FROM shop.files
-WHERE file_id = ANY(%(file_ids)s) AND state <> 'admitted';

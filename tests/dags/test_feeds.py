@@ -1,0 +1,259 @@
+"""Shops whose feeds are quite as they should be: nothing alerts, no view is held back, and what is missing is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from include.airflow.alerting.notifier import ReportedFailure
+from include.airflow.tasks import views
+from include.airflow.tasks.objectives import evaluate_objectives
+from include.airflow.tasks.stream import diagnose_stream
+from include.alerts.planned import announce_window
+from include.settings import Settings
+from include.stream.supervision.status import set_desired_state
+from tests.programs.breaks.feeds import Row, ordinary
+from tests.support.ageing import age_all
+from tests.support.playground import (
+    TI,
+    last_published,
+    load,
+    load_good,
+    load_hours,
+    look,
+    open_alerts,
+    query,
+)
+from tests.support.receivers import Hook, web_hook
+from tests.support.rows import uuid7
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+
+DAY = timedelta(days=1)
+FRESH = "quality/events/events_are_fresh"
+_FILE_OF_A_DAY = 1500
+_HISTORY_ROWS, _HISTORY_BATCHES = 100_000, 10
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@pytest.fixture
+def feed(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Sets how often the shop's feed delivers."""
+
+    def set_feed(*, cadence_minutes: float = 5, quiet_days: str = "") -> Settings:
+        monkeypatch.setenv("SHOPSTREAM_FEED_CADENCE_MINUTES", str(cadence_minutes))
+        monkeypatch.setenv("SHOPSTREAM_FEED_QUIET_DAYS", quiet_days)
+        return airflow
+
+    return set_feed
+
+
+def all_is_well(settings: Settings) -> None:
+    """Look at everything: nothing fails, nothing alerts, and every view is published anew."""
+    before = last_published(settings)
+    assert look(settings) == []
+    assert open_alerts(settings) == {}
+    after = last_published(settings)
+    assert {name for name in after if after[name] > before.get(name, datetime.min.replace(tzinfo=UTC))} == set(
+        views.list_views()
+    )
+
+
+def load_day(settings: Settings, *, age: timedelta = timedelta(0)) -> None:
+    """The file of a day, which came so long ago, six hours after the last of its events."""
+    came = datetime.now(UTC) - age
+    load(settings, list(ordinary(came - DAY - timedelta(hours=6), _FILE_OF_A_DAY, DAY)), ingested_at=came)
+
+
+def a_year_ago(now: datetime, rows: int) -> list[Row]:
+    """A year-old history of one category, at the lower prices of then."""
+    some = [row for row in ordinary(now - 365 * DAY, 5000, timedelta(hours=1)) if row["category"] == "Books"]
+    history = []
+    for number in range(rows):
+        row, moment = some[number % len(some)], now - 365 * DAY + timedelta(seconds=10 * number)
+        price = (Decimal(row["unit_price"]) / 2).quantize(Decimal("0.01")) + Decimal("0.01")
+        changes = {"event_time": moment.isoformat(), "event_id": uuid7(moment), "unit_price": str(price)}
+        history.append({**row, **changes})
+    return history
+
+
+def test_a_backfill_beside_a_running_feed_is_no_drift(airflow: Settings) -> None:
+    load_hours(airflow)
+    all_is_well(airflow)
+    history = a_year_ago(datetime.now(UTC), _HISTORY_ROWS)
+    part = len(history) // _HISTORY_BATCHES
+    for number in range(_HISTORY_BATCHES):
+        load(airflow, history[number * part : (number + 1) * part], ingested_at=datetime.now(UTC))
+        load_good(airflow, 60)
+        if number in (0, _HISTORY_BATCHES - 1):
+            all_is_well(airflow)
+    # What is loaded after it is compared with the prices of now.
+    load_good(airflow, 2500)
+    all_is_well(airflow)
+
+
+def test_a_backfill_is_no_delivery_of_the_feed(airflow: Settings) -> None:
+    load_hours(airflow)
+    all_is_well(airflow)
+    age_all(airflow, timedelta(hours=1))
+    load(airflow, a_year_ago(datetime.now(UTC), 1000), ingested_at=datetime.now(UTC))
+    look(airflow)
+    assert FRESH in open_alerts(airflow)
+
+
+def test_a_file_a_day_has_no_standing_warning_and_a_day_without_its_file_is_told(feed: Callable[..., Settings]) -> None:
+    shop = feed(cadence_minutes=1440)
+    for days in (3, 2, 1):
+        load_day(shop, age=days * DAY)
+    all_is_well(shop)
+    for _ in range(2):
+        load_day(shop)
+        all_is_well(shop)
+        age_all(shop, timedelta(hours=23.9))
+    # The next one is six hours late, and then a day.
+    age_all(shop, timedelta(hours=5))
+    all_is_well(shop)
+    age_all(shop, timedelta(hours=2))
+    assert look(shop) == [], "it is told, and what was loaded is published all the same"
+    assert set(open_alerts(shop)) == {FRESH}
+    age_all(shop, timedelta(hours=17))
+    look(shop)
+    assert set(open_alerts(shop)) == {FRESH}
+    load_day(shop)
+    all_is_well(shop)
+
+
+@pytest.mark.parametrize("cadence_minutes", [5, 1440])
+def test_a_quiet_day_tells_nothing_and_the_day_after_does(
+    feed: Callable[..., Settings], cadence_minutes: float
+) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def weekday(days_ago: int) -> str:
+        return _WEEKDAYS[(midnight - days_ago * DAY).weekday()]
+
+    shop = feed(cadence_minutes=cadence_minutes, quiet_days=weekday(0))
+    for days in (3, 2, 1):
+        load_day(shop, age=datetime.now(UTC) - midnight + (days - 1) * DAY + timedelta(minutes=1))
+    all_is_well(shop)
+    # Yesterday was quiet and the day before brought its file; then the shop has been open since yesterday, without one.
+    age_all(shop, DAY)
+    feed(cadence_minutes=cadence_minutes, quiet_days=f"{weekday(0)},{weekday(1)}")
+    all_is_well(shop)
+    age_all(shop, DAY)
+    feed(cadence_minutes=cadence_minutes, quiet_days=weekday(2))
+    assert look(shop) == []
+    assert FRESH in open_alerts(shop)
+
+
+# Planned work alerts nobody -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    """A channel that hears of every alert."""
+    with web_hook() as receiver:
+        connection = {"conn_type": "http", "host": receiver.url, "extra": {"min_severity": "info"}}
+        monkeypatch.setenv("AIRFLOW_CONN_ALERT_HOOK", json.dumps(connection))
+        yield receiver
+
+
+def watch(settings: Settings) -> None:
+    """Everything that looks at the platform, once."""
+    with suppress(ReportedFailure):
+        diagnose_stream(ti=TI, second_look_seconds=0)
+    evaluate_objectives(ti=TI)
+    look(settings)
+
+
+@contextmanager
+def living_driver(settings: Settings) -> Iterator[None]:
+    """A driver of the stream as the database sees it: it gives a sign of life each second until it ends."""
+    query(
+        settings,
+        "INSERT INTO shop.runs (epoch, query, mode, host, pid, turned_at)"
+        " VALUES (nextval('shop.epochs'), 'events', 'continuous', 'here', 1, clock_timestamp()) RETURNING 1",
+    )
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(1):
+            change = "heartbeat_at = clock_timestamp(), turned_at = clock_timestamp()"
+            query(settings, f"UPDATE shop.runs SET {change} WHERE ended_at IS NULL RETURNING 1")
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        heart.join()
+        query(settings, "UPDATE shop.runs SET ended_at = clock_timestamp() WHERE ended_at IS NULL RETURNING 1")
+
+
+def work(settings: Settings, minutes: int) -> None:
+    """So many minutes in which the feed delivers."""
+    age_all(settings, timedelta(minutes=minutes))
+    lives = "SELECT FROM shop.runs WHERE ended_at IS NULL AND heartbeat_at > clock_timestamp() - interval '5 seconds'"
+    wait_until(lambda: query(settings, lives), seconds=30, what="a sign of life after the time that passed")
+    load_good(settings, 600)
+    watch(settings)
+
+
+@pytest.fixture
+def shop_at_work(airflow: Settings, hook: Hook) -> Settings:
+    """A shop of some hours, which is watched."""
+    load_hours(airflow)
+    set_desired_state(airflow.dsn("ops"), "run")
+    with living_driver(airflow):
+        age_all(airflow, timedelta(hours=1))
+    return airflow
+
+
+def test_a_pause_of_the_stream_alerts_nobody(shop_at_work: Settings, hook: Hook) -> None:
+    ops = shop_at_work.dsn("ops")
+    with living_driver(shop_at_work):
+        work(shop_at_work, 6)
+        set_desired_state(ops, "stop")
+    for minutes in (1, 20, 180):
+        age_all(shop_at_work, timedelta(minutes=minutes))
+        watch(shop_at_work)
+    assert hook.titles == []
+    set_desired_state(ops, "run")
+    watch(shop_at_work)
+    with living_driver(shop_at_work):
+        for minutes in (1, 10):
+            work(shop_at_work, minutes)
+    assert hook.titles == []
+    assert open_alerts(shop_at_work) == {}
+    # The same without a plan is told.
+    age_all(shop_at_work, timedelta(minutes=10))
+    watch(shop_at_work)
+    assert "raised: the stream: no driver" in hook.titles
+
+
+def test_an_announced_window_alerts_nobody(shop_at_work: Settings, hook: Hook) -> None:
+    ops = shop_at_work.dsn("ops")
+    with living_driver(shop_at_work):
+        begins = datetime.now(UTC) + timedelta(minutes=10)
+        announce_window(ops, "a new disk", length=timedelta(hours=1), began_at=begins)
+        work(shop_at_work, 9)
+        assert hook.titles == []
+        age_all(shop_at_work, timedelta(minutes=2))
+    for minutes in (1, 57):
+        age_all(shop_at_work, timedelta(minutes=minutes))
+        watch(shop_at_work)
+    assert hook.titles == []
+    age_all(shop_at_work, timedelta(minutes=2))
+    with living_driver(shop_at_work):
+        for minutes in (0, 1, 10):
+            work(shop_at_work, minutes)
+    assert hook.titles == []
+    assert open_alerts(shop_at_work) == {}

@@ -1,0 +1,1 @@
+"""Programs that measure or stress the platform: benchmarks, chaos, soak, and breaks. Each has its own make target."""

@@ -1,0 +1,128 @@
+"""An instance with hours of good events, broken and looked at as the DAGs do, without Airflow's processes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.airflow.tasks import quality, views
+from include.db import transaction
+from include.quality.suites import SUITES_DIR
+from include.settings import Settings
+from tests.programs.breaks.feeds import Row, ordinary
+from tests.support.rows import load_batch
+
+# Events of the hour around now on each day before, as many a minute as load_hours brings of now.
+DAY_ROWS = 2400
+
+TI = SimpleNamespace(dag_id="refresh_views", task_id="build_and_audit", run_id="run-1", log_url="http://ui/log")
+
+
+def query(settings: Settings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with transaction(settings.dsn("owner")) as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()
+
+
+def load(settings: Settings, rows: Sequence[Row], *, ingested_at: datetime, name: str | None = None) -> None:
+    """What the stream would do with a file of these rows."""
+    events = [
+        {key: value or None for key, value in row.items()} | {"event_time": datetime.fromisoformat(row["event_time"])}
+        for row in rows
+    ]
+    load_batch(settings.dsn("owner"), events, ingested_at=ingested_at, name=name)
+
+
+def load_good(settings: Settings, rows: int) -> None:
+    """The feed goes on."""
+    now = datetime.now(UTC)
+    load(settings, list(ordinary(now - timedelta(minutes=1), rows, timedelta(minutes=1))), ingested_at=now)
+
+
+def deliver(settings: Settings, paths: Sequence[Path]) -> None:
+    for path in paths:
+        with path.open(newline="", encoding="utf-8") as file:
+            load(settings, list(csv.DictReader(file)), ingested_at=datetime.now(UTC), name=path.name)
+
+
+def load_hours(settings: Settings) -> None:
+    """An hour of good events of three hours ago, and the last quarter of an hour."""
+    now = datetime.now(UTC)
+    for age, rows in ((timedelta(hours=3), 6000), (timedelta(minutes=17), 600)):
+        name = f"events-20260101T000000000Z-1-{rows:06d}.csv"
+        span = timedelta(minutes=60 if rows > 1000 else 15)
+        load(settings, list(ordinary(now - age, rows, span)), ingested_at=now - age + span, name=name)
+
+
+def load_days_before(settings: Settings) -> None:
+    """The hour around now of two days before, with the usual volume; old enough not to be late events of the feed."""
+    now = datetime.now(UTC)
+    for days in (2, 3):
+        start = now - timedelta(days=days, minutes=32)
+        load(settings, list(ordinary(start, DAY_ROWS, timedelta(hours=1))), ingested_at=now)
+
+
+def refresh(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
+    """One run of ``refresh_views`` but for its last task; returns what failed."""
+    failures = []
+    try:
+        views.advance(timeout_seconds=60)
+        audited = views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
+        for view_name in views.list_views():
+            try:
+                views.publish(view_name, audited, timeout_seconds=60)
+            except AirflowFailException as failure:
+                failures.append(f"publish {view_name}: {failure}")
+    except AirflowFailException as failure:
+        failures.append(f"build_and_audit: {failure}")
+    return failures
+
+
+def look(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
+    """One run of each DAG that looks; returns what failed."""
+    failures = refresh(settings, suites)
+    with suppress(AirflowFailException):
+        quality.check_suites(str(suites), ti=TI)
+        return failures
+    return [*failures, "check_suites"]
+
+
+def sweep(settings: Settings, suites: Path = SUITES_DIR) -> None:
+    """The nightly sweep, whatever it finds."""
+    with suppress(AirflowFailException):
+        quality.check_suites(str(suites), params={"scope": "full"}, ti=TI)
+
+
+def pass_time(settings: Settings, hours: float) -> None:
+    """As if all that was loaded and checked so far had been so much earlier, and nothing had come since."""
+    moved = {
+        "events": ("ingested_at",),
+        "batches": ("started_at", "committed_at"),
+        "files": ("arrived_at", "admitted_at", "finished_at"),
+        "quality_runs": ("window_from", "window_to", "started_at", "finished_at"),
+    }
+    with transaction(settings.dsn("owner")) as cursor:
+        for table, columns in moved.items():
+            earlier = ", ".join(f"{column} = {column} - interval '{hours} hours'" for column in columns)
+            cursor.execute(f"UPDATE shop.{table} SET {earlier}")
+
+
+def open_alerts(settings: Settings) -> dict[str, tuple[str, int]]:
+    rows = query(settings, "SELECT key, severity, occurrences FROM shop.alerts WHERE resolved_at IS NULL")
+    return {key: (severity, occurrences) for key, severity, occurrences in rows}
+
+
+def last_published(settings: Settings) -> dict[str, datetime]:
+    return dict(
+        query(
+            settings,
+            "SELECT view_name, max(published_at) FROM shop.refreshes WHERE published_at IS NOT NULL GROUP BY view_name",
+        )
+    )
