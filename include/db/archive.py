@@ -108,7 +108,7 @@ def _rescue_changed(settings: Settings, dsn: str, before: float) -> None:
     changed = _changed_files(settings.archive_dir, dsn, before)
     if not changed:
         return
-    moves = {one: settings.quarantine_dir / one.path.parent.name / one.path.name for one in changed}
+    moves = {one: _unused(settings.quarantine_dir / one.path.parent.name / one.path.name) for one in changed}
     lines = [
         f"- file {one.file_id} ({one.name}), now {target}: of {one.size_bytes:,} bytes, {one.read_bytes:,} were read"
         for one, target in moves.items()
@@ -134,6 +134,11 @@ def _rescue_changed(settings: Settings, dsn: str, before: float) -> None:
         for one, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             one.path.rename(target)
+
+
+def _unused(path: Path) -> Path:
+    """Return the path, or one beside it if that exists: after a restore of the database, file ids are used again."""
+    return path.with_name(f"{time.time_ns()}-{path.name}") if os.path.lexists(path) else path
 
 
 def _changed_files(archive: Path, dsn: str, before: float) -> list[_Changed]:

@@ -5,8 +5,8 @@ The stream does not need them, since its position is the set of files that wait.
 its last slice; rollups are removed by whole UTC days of event_time. Daily and hourly figures do not depend on any of
 these: ``shop.agg_day`` and ``shop.agg_hour`` are kept for ever.
 
-A call stops after ``BUDGET_SECONDS``, and the next one continues. Each transaction is small, so that nothing waits for
-it.
+A call stops after ``BUDGET_SECONDS``, or when it has examined ``BATCHES_AT_ONCE`` batches; the next one continues. Each
+transaction is small, so that nothing waits for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SQL = load_queries("retirement")
 
 @dataclass(frozen=True)
 class Retirement:
-    """The number of rows removed by table, and whether the work was completed within the budget."""
+    """The number of rows removed by table, and whether nothing that is past its age is left."""
 
     removed: dict[str, int]
     is_complete: bool
@@ -45,7 +45,7 @@ def retire_ledger(owner_dsn: str, *, ledger_days: int) -> Retirement:
     deadline = time.monotonic() + BUDGET_SECONDS
     with transaction(owner_dsn) as cursor:
         cursor.execute(_SQL["window"], {"ledger_days": ledger_days, "batches": BATCHES_AT_ONCE})
-        cutoff, first_day, last_batch_id = one_row(cursor)
+        cutoff, first_day, last_batch_id, has_more = one_row(cursor)
         cursor.execute(_SQL["raise_horizon"], {"first_day": first_day})
     window = {"cutoff": cutoff, "last_batch_id": last_batch_id or 0, "rows": ROWS_AT_ONCE}
     steps: dict[str, Callable[[Any, Any], tuple[Any, int]]] = {
@@ -65,7 +65,7 @@ def retire_ledger(owner_dsn: str, *, ledger_days: int) -> Retirement:
     with transaction(owner_dsn) as cursor:
         cursor.execute(_SQL["runs"], {"cutoff": cutoff, "kept": KEPT_RUNS})
         removed["runs"] = cursor.rowcount
-    return Retirement(removed, time.monotonic() < deadline)
+    return Retirement(removed, not has_more and time.monotonic() < deadline)
 
 
 def _step(cursor: Any, statement: str, parameters: dict[str, Any]) -> tuple[Any, int]:

@@ -85,6 +85,16 @@ def test_a_partly_read_file_is_moved_to_quarantine_and_reported(database: Settin
     assert query(database, "SELECT count(*) FROM shop.alerts") == [(1,)]
 
 
+def test_a_partly_read_file_never_replaces_a_quarantined_one(database: Settings) -> None:
+    settings = aged(database, archive_hours=1, retention_days=2)
+    grown = archive(settings, "grown.csv", b"1234567", read_bytes=5)
+    earlier = settings.quarantine_dir / "2026112009" / grown.name
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"earlier")
+    removed(settings, time.time() + 2 * HOUR)
+    assert sorted(path.read_bytes() for path in earlier.parent.iterdir()) == [b"1234567", b"earlier"]
+
+
 def test_directories_of_old_drivers_are_removed_and_those_of_the_newest_runs_stay(database: Settings) -> None:
     settings = aged(database, retention_days=2)
     work = settings.root / "spark" / "work"

@@ -245,6 +245,19 @@ def test_retirement_goes_in_small_steps_and_stops_when_its_time_is_over(
     assert report_of(database).agrees
 
 
+def test_a_run_that_looks_at_too_few_batches_says_that_more_are_left(
+    database: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        load(database, 40)
+    load(database, 1)
+    monkeypatch.setattr(retirement, "BATCHES_AT_ONCE", 2)
+    first = keep_a_month(database)
+    assert (first.removed["batches"], first.is_complete) == (2, False)
+    second = keep_a_month(database)
+    assert (second.removed["batches"], second.is_complete) == (1, True)
+
+
 def test_the_stream_continues_after_a_retirement(database: Settings, sink: BatchSink) -> None:
     sink.write(batch(typed_row(1, 2), footer(1, 1)), spark_batch_id=0)
     sink.write(batch(typed_row(2, 2), footer(2, 1)), spark_batch_id=1)

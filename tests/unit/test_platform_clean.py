@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,20 @@ def test_an_instance_of_an_earlier_version_is_recognized_and_marked(tmp_path: Pa
     # The mark counts from now on, whatever files lie beside the data.
     (settings.root / "notes.txt").touch()
     assert is_instance(settings)
+
+
+def test_every_file_that_the_code_creates_in_the_state_directory_is_known(tmp_path: Path) -> None:
+    named = {
+        name
+        for path in sorted((REPOSITORY / "include").rglob("*.py"))
+        for name in re.findall(r'settings\.root / "([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"outage.json", "spark"} <= named
+    settings = Settings(home=tmp_path / "home")
+    claim_home(settings)
+    for name in named:
+        (settings.root / name).touch()
+    assert delete_home(settings) == []
 
 
 def test_an_empty_directory_is_no_instance_until_it_is_marked(tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ def _ours(settings: Settings) -> set[str]:
         "supervisord.conf",
         "watchdog.heartbeat",
         "broken.json",
+        "alert-channels.json",
+        "outage.json",
     }
     return names | files | _OF_POSTGRES | {"spark", "airflow", "java"}
 

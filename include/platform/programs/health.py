@@ -66,7 +66,9 @@ def _spark_worker(settings: Settings) -> bool:
 
 def _metrics(settings: Settings) -> bool:
     url = f"http://{own_host(settings)}:{settings.ports['metrics']}/metrics"
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+    # The metrics are served on this host, which no proxy of the environment can reach.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=_TIMEOUT_SECONDS) as answer:
         return bool(answer.status == 200)
 
 

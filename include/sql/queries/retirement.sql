@@ -1,16 +1,22 @@
 -- name: window
 -- The cutoff, and the last batch before it among the oldest ones. Batches are numbered in the order of their commits,
 -- so the walk along the key ends early. The newest batch stays, whatever its age, because it shows when the stream last
--- committed. A batch that is not yet in the aggregates stays as well.
+-- committed. A batch that is not yet in the aggregates stays as well. The fourth column says whether there may be more
+-- batches before the cutoff than the oldest that this looks at.
+WITH oldest AS (
+    SELECT batch_id, committed_at FROM shop.batches ORDER BY batch_id LIMIT %(batches)s
+)
+
 SELECT
     cutoff,
     (cutoff AT TIME ZONE 'UTC')::date AS first_day,
     (
         SELECT max(batch_id)
-        FROM (SELECT batch_id, committed_at FROM shop.batches ORDER BY batch_id LIMIT %(batches)s) AS oldest
+        FROM oldest
         WHERE committed_at < cutoff AND batch_id < (SELECT max(batch_id) FROM shop.batches)
             AND batch_id <= (SELECT batch_id FROM shop.facts_progress)
-    ) AS last_batch_id
+    ) AS last_batch_id,
+    (SELECT count(*) = %(batches)s AND max(committed_at) < cutoff FROM oldest) AS has_more
 FROM (VALUES (clock_timestamp() - make_interval(days => %(ledger_days)s))) AS asked (cutoff);
 
 -- name: files
