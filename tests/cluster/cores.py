@@ -56,8 +56,10 @@ class CoresWatch:
     def busy(self, since: float, until: float) -> Cores:
         """What was busy between two moments, Unix seconds."""
         within = [sample for sample in self._samples if since <= sample.at <= until]
-        seconds, *run, machine = (end - begin for begin, end in zip(within[0], within[-1], strict=True))
-        return Cores(*(part / seconds for part in run), max(0.0, (machine - sum(run)) / seconds))
+        spent = Sample(*(end - begin for begin, end in zip(within[0], within[-1], strict=True)))
+        run = (spent.driver, spent.executors, spent.postgres)
+        driver, executors, postgres = (part / spent.at for part in run)
+        return Cores(driver, executors, postgres, other=max(0.0, (spent.machine - sum(run)) / spent.at))
 
     def _watch(self) -> None:
         while not self._is_over.wait(_PAUSE_SECONDS):

@@ -110,12 +110,12 @@ def test_the_dry_run_is_shown_and_approved_in_the_name_of_the_user(
     with create_session() as session:
         task = session.scalars(select(TaskInstance).where(TaskInstance.task_id == "approve")).one()
         assert task.state == "scheduled"
-        event = task.next_kwargs["event"]
+        event = (task.next_kwargs or {})["event"]
     assert event["chosen_options"] == ["Approve"]
 
-    task = RunningTask(run_id, "approve")
-    task.ends("success", {"responded_by_user": {"id": "1", "name": "admin"}})
-    assert approver(task) == "admin"
+    approval = RunningTask(run_id, "approve")
+    approval.ends("success", {"responded_by_user": {"id": "1", "name": "admin"}})
+    assert approver(approval) == "admin"
     done = RunningTask(run_id, "retract")
     params = {"file_id": 2, "reason": "wrong prices"}
     done.ends("success", retraction.retract(timeout_seconds=60, params=params, ti=done))

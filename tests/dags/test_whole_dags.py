@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+from collections.abc import Callable
 
 import pytest
 from airflow.sdk import Connection
@@ -24,7 +25,7 @@ TIMEOUT_SECONDS = 240
 
 
 @pytest.mark.timeout(1200)
-def test_all_dags_work_together(database: Settings, start_dag) -> None:
+def test_all_dags_work_together(database: Settings, start_dag: Callable[..., DagTest]) -> None:
     settings = with_spark_ports(database)
     ops = settings.dsn("ops")
     with running_spark(settings):

@@ -14,7 +14,9 @@ from playwright.sync_api import (
     FrameLocator,
     Locator,
     Page,
+    Request,
     StorageState,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -30,8 +32,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.timeout(900)
 
 PAGES = ("overview", "stream", "quality", "objectives")
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PAGE_MS = 60_000
 # The driver ends after its batch, and a new one needs some ten seconds; both are busy machines' seconds here.
 STEERED_MS = 180_000
@@ -62,15 +64,16 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
     pages: list[Page] = []
     faults: list[str] = []
 
-    def watch_request(url: str) -> None:
-        if not url.startswith((platform.url, "data:", "blob:")):
+    def watch_request(request: Request) -> None:
+        url = request.url
+        if "/shopstream/" in (request.frame.url or "") and not url.startswith((platform.url, "data:", "blob:")):
             faults.append(f"asks {url}")
 
     def watch_console(said: ConsoleMessage) -> None:
         if said.type == "error" and "/shopstream/" in said.location["url"] and "Failed to load" not in said.text:
             faults.append(said.text)
 
-    def make(name: str = "admin", password: str | None = None, viewport: dict[str, int] = DESKTOP) -> Page:
+    def make(name: str = "admin", password: str | None = None, viewport: ViewportSize = DESKTOP) -> Page:
         page = chromium.new_context(viewport=viewport, storage_state=sessions.get(name)).new_page()
         pages.append(page)
         page.set_default_timeout(PAGE_MS)
@@ -80,7 +83,7 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
             log_in(page, platform.url, name, password or platform.password)
             sessions[name] = page.context.storage_state()
         # Airflow's own pages are its own affair; and that a refused request is written to the console, the browser's.
-        page.on("request", lambda request: "/shopstream/" in (request.frame.url or "") and watch_request(request.url))
+        page.on("request", watch_request)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", watch_console)
         return page
@@ -126,7 +129,7 @@ def sees(where: Page | FrameLocator, page_name: str) -> None:
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_shows_live_data(platform: Platform, visit: Callable[..., Page], viewport: dict[str, int]) -> None:
+def test_every_page_shows_live_data(platform: Platform, visit: Callable[..., Page], viewport: ViewportSize) -> None:
     page = visit(viewport=viewport)
     for name in PAGES:
         page.goto(f"{platform.url}/shopstream/{name}")

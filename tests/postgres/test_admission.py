@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_files_are_admitted_in_order_of_arrival_whatever_their_times(
         hidden.rename(landing / name)
         # The next file must arrive at a later tick of the file system's clock.
         arrived_at = (landing / name).stat().st_ctime_ns
-        wait_until(lambda arrived=arrived_at: _touched(tick) > arrived, seconds=5, what="the clock to tick")
+        wait_until(partial(_has_ticked, tick, arrived_at), seconds=5, what="the clock to tick")
     admission.next_batch()
     assert query(database, "SELECT name FROM shop.files ORDER BY file_id") == [("z.csv",), ("a.csv",), ("m.csv",)]
 
@@ -94,9 +95,10 @@ def test_a_batch_begins_when_its_file_arrives(database: Settings, landing: Path)
     assert 0.3 <= time.monotonic() - began < 30
 
 
-def _touched(path: Path) -> int:
+def _has_ticked(path: Path, since_ns: int) -> bool:
+    """Return whether a file that is written now gets a later time than ``since_ns``."""
     path.write_text("")
-    return path.stat().st_ctime_ns
+    return path.stat().st_ctime_ns > since_ns
 
 
 def test_a_file_is_not_admitted_while_it_is_being_written(

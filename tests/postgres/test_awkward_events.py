@@ -209,7 +209,7 @@ def test_a_busy_hour_is_not_reported_as_a_crawler(database: Settings, stream: Pi
 
 def test_the_first_seconds_of_visits_are_not_reported_as_a_crawler(database: Settings, stream: Pipeline) -> None:
     late = event("view", just_now(-3600), session_id="SLATE")
-    stream.load(csv_text([late, *({**row, "event_time": just_now(1)} for row in crawl(400))]))
+    stream.load(csv_text([late, *({**row, "event_time": str(just_now(1))} for row in crawl(400))]))
     assert "sessions_are_visits" not in failed_checks(database)
 
 

@@ -145,7 +145,8 @@ def test_the_rules_of_causes_have_no_cycle() -> None:
         for cause in keys
     }
     for start in keys:
-        reached, front = set(), {start}
+        reached: set[str] = set()
+        front = {start}
         while front:
             front = {key for one in front for key in follows[one]} - reached
             reached |= front

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from include.db import connect, load_queries
+from include.db.connect import one_row
 from include.db.queries import SQL_DIR
 from include.settings import Settings
 from tests.support.long_history import make_history
@@ -88,7 +89,7 @@ def _explain(settings: Settings, sql: str) -> dict[str, Any]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, PARAMETERS)
-            (content,) = cursor.fetchone()
+            (content,) = one_row(cursor)
     finally:
         connection.close()
     found: dict[str, Any] = (json.loads(content) if isinstance(content, str) else content)[0]

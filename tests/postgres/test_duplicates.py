@@ -47,7 +47,8 @@ def duplicates(database: Settings, stored: list[bytes]) -> Iterator[Duplicates]:
 
 
 def expected(stored: list[bytes], parts: list[list[bytes]]) -> list[list[bool]]:
-    known, found = set(stored), []
+    known = set(stored)
+    found: list[list[bool]] = []
     for part in parts:
         found.append([])
         for one in part:

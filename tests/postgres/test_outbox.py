@@ -102,7 +102,7 @@ def test_a_message_has_all_details_of_its_alert(ops: str) -> None:
 def test_each_channel_receives_alerts_from_its_minimum_severity_on(ops: str) -> None:
     update_channels(ops, {CHAT: "critical", "alert_log": "info"})
     for severity in ("info", "warning", "critical"):
-        raise_alert(ops, replace(ALERT, severity=severity, key=severity))  # type: ignore[arg-type]
+        raise_alert(ops, replace(ALERT, severity=severity, key=severity))
     assert tell(ops, CHAT) == ["raised critical critical"]
     assert tell(ops, MAIL) == ["raised warning warning", "raised critical critical"]
     assert tell(ops, "alert_log") == ["raised info info", "raised warning warning", "raised critical critical"]

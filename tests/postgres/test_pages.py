@@ -76,8 +76,8 @@ def docs(database: Settings, tmp_path: Path) -> Path:
 
 
 def run(database: Settings, suites: Path) -> list[SuiteOutcome]:
-    dsns = {"read_dsn": database.dsn("quality"), "write_dsn": database.dsn("ops")}
-    return [run_draft(draft, run_id="run-1", **dsns) for draft in read_drafts(suites)]
+    read, write = database.dsn("quality"), database.dsn("ops")
+    return [run_draft(draft, read_dsn=read, write_dsn=write, run_id="run-1") for draft in read_drafts(suites)]
 
 
 def pages(directory: Path) -> list[Page]:

@@ -20,7 +20,7 @@ def test_analysts_at_their_limit_leave_connections_to_others(database: Settings)
         with pytest.raises(PlatformError, match='too many connections for role "shop_analyst"'):
             connect(database.dsn("analyst"))
         for role in ("ingest", "ops", "quality", "owner"):
-            with transaction(database.dsn(role)) as cursor:  # type: ignore[arg-type]
+            with transaction(database.dsn(role)) as cursor:
                 cursor.execute("SELECT 1")
     connect(database.dsn("analyst")).close()
 

@@ -106,7 +106,7 @@ def test_the_size_of_the_wal_follows_the_free_disk_space(monkeypatch: pytest.Mon
             postgres.shutil, "disk_usage", lambda path: disk._replace(free=int(gib * 2**30) - held(path))
         )
         postgres.initialize(settings, is_durable=False)
-        command = [postgres.BINARIES / "postgres", "-C", "max_wal_size", "-D", postgres.data_dir(settings)]
+        command = [str(postgres.BINARIES / "postgres"), "-C", "max_wal_size", "-D", str(postgres.data_dir(settings))]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def held(log: Path) -> int:

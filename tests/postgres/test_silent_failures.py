@@ -120,10 +120,10 @@ class Airflow(AirflowApi):
     """Return failed tasks in the form of the REST API's answer."""
 
     def __init__(self, *tasks: dict[str, Any]) -> None:
-        self.tasks = list(tasks)
+        self.failed = list(tasks)
 
     def failed_tasks(self, since: datetime) -> list[dict[str, Any]]:
-        return [task for task in self.tasks if datetime.fromisoformat(task["end_date"]) >= since]
+        return [task for task in self.failed if datetime.fromisoformat(task["end_date"]) >= since]
 
 
 def failed(*, ago: timedelta = GRACE + timedelta(seconds=1), **changes: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg2.errors
 import pytest
@@ -97,8 +98,8 @@ def test_a_task_result_that_fails_rolls_back_those_before_it(database: Settings,
 
 def test_the_rollup_sums_exactly(database: Settings, sink: BatchSink) -> None:
     minute = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
-    dear = {"event_time": minute, "unit_price": Decimal("9999999999.99"), "quantity": 1000}
-    cheap = {"event_time": minute + timedelta(seconds=59), "unit_price": Decimal("0.01"), "quantity": 3}
+    dear: dict[str, Any] = {"event_time": minute, "unit_price": Decimal("9999999999.99"), "quantity": 1000}
+    cheap: dict[str, Any] = {"event_time": minute + timedelta(seconds=59), "unit_price": Decimal("0.01"), "quantity": 3}
     sink.write(batch(typed_row(1, 2, **dear), typed_row(1, 3, **cheap), footer(1, 2)), spark_batch_id=0)
     sink.write(batch(typed_row(2, 2, **cheap), footer(2, 1)), spark_batch_id=1)
     assert query(database, "SELECT minute, events, quantity, amount, batch_id FROM shop.rollup_minute") == [

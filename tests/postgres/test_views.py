@@ -15,6 +15,7 @@ import pytest
 
 from include.contract import CATEGORIES, CURRENCIES, EVENT_TYPES
 from include.db import connect, transaction
+from include.db.connect import one_row
 from include.db.refresh import RefreshError, refresh_view, stale_views
 from include.db.views import apply_views, read_views, view_names
 from include.errors import MigrationError
@@ -222,10 +223,10 @@ def test_conversion_funnel(refreshed: Settings, events: list[Row]) -> None:
     stored = rows_of(refreshed.dsn("analyst"), "mart_conversion_funnel")
     assert {(row["day"], row["channel"], row["device"]) for row in stored} == set(expected)
     for row in stored:
-        reached = expected[row["day"], row["channel"], row["device"]]
-        views, carts, orders, purchases = (sum(stage >= wanted for stage in reached) for wanted in (1, 2, 3, 4))
+        furthest = expected[row["day"], row["channel"], row["device"]]
+        views, carts, orders, purchases = (sum(stage >= wanted for stage in furthest) for wanted in (1, 2, 3, 4))
         assert list(row.values())[3:] == [
-            len(reached),
+            len(furthest),
             views,
             carts,
             orders,
@@ -275,7 +276,7 @@ def test_a_refresh_does_not_wait_for_readers_and_is_recorded(refreshed: Settings
     try:
         with reader.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM shop.mart_revenue_hourly")
-            before = cursor.fetchone()[0]
+            (before,) = one_row(cursor)
             # The reader's transaction stays open, and a refresh that waits for it would run into the timeout.
             refresh = refresh_view(refreshed.dsn("ops"), "mart_revenue_hourly", timeout_seconds=5)
     finally:

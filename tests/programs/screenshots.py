@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -33,7 +34,7 @@ class Shot:
     path: str
     waits_for: str
     size: tuple[int, int] = _DESKTOP
-    scheme: str = "light"
+    scheme: Literal["light", "dark"] = "light"
     is_whole: bool = False
     prepare: Callable[[Page], None] | None = None
 

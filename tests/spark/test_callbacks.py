@@ -14,6 +14,7 @@ from tests.support.users import knock, knock_oneself, needs_a_second_user
 def callback_port(spark: SparkSession) -> int:
     """Return the callback port of this process, opened as ``foreachBatch`` opens it."""
     gateway = spark.sparkContext._gateway
+    assert gateway is not None
     ensure_callback_server_started(gateway)
     port: int = gateway.get_callback_server().get_listening_port()
     return port

@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from pyspark.sql import SparkSession
@@ -103,6 +104,15 @@ def a_busy_feed(settings: Settings) -> Iterator[list[str]]:
         thread.join()
 
 
+def _batches(database: Settings) -> int:
+    ((batches,),) = rows(database, "SELECT count(*) FROM shop.batches")
+    return int(batches)
+
+
+def _has_committed(database: Settings, batches: int) -> bool:
+    return _batches(database) >= batches
+
+
 def test_the_query_stops_each_time_under_load(
     spark: SparkSession, database: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,17 +120,14 @@ def test_the_query_stops_each_time_under_load(
     # Stops must come at any moment of a batch, not in step with the heartbeat.
     monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
     chance = random.Random(7)
-    committed = "SELECT count(*) FROM shop.batches"
     with a_busy_feed(database) as names:
         for number in itertools.count(1):
             stop_requested = threading.Event()
             driver = QueryRunner(spark, database, Driver("continuous", "test", number), stop_requested)
             thread = threading.Thread(target=driver.run, daemon=True)
-            ((before,),) = rows(database, committed)
+            before = _batches(database)
             thread.start()
-            wait_until(
-                lambda before=before: rows(database, committed) > [(before + 1,)], seconds=120, what="two batches"
-            )
+            wait_until(partial(_has_committed, database, before + 2), seconds=120, what="two batches")
             stop_requested.wait(chance.uniform(0, 0.1))
             stop_requested.set()
             thread.join(_AT_ONCE_SECONDS)

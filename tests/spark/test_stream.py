@@ -125,7 +125,7 @@ def test_a_stored_event_has_the_fields_of_its_file(spark: SparkSession, database
         "SELECT product_name, city, brand, unit_price::text, quantity, event_time AT TIME ZONE 'UTC',"
         " batch_id, file_id, ingested_at IS NOT NULL FROM shop.events",
     )
-    instant = sent["event_time"].replace("T", " ").removesuffix("+00:00")
+    instant = str(sent["event_time"]).replace("T", " ").removesuffix("+00:00")
     assert stored[:5] == (sent["product_name"], None, sent["brand"], "89.90", 2)
     assert stored[5].isoformat(sep=" ", timespec="milliseconds") == instant
     assert stored[6:] == (1, 1, True)

@@ -77,8 +77,8 @@ class Cockpit:
             path = unquote(url.path.removeprefix(f"{self._path}api/v1/"))
             self._api(route, request, path, parse_qs(url.query))
         elif url.path.startswith(f"{self._path}static/"):
-            path = STATIC / url.path.removeprefix(f"{self._path}static/")
-            route.fulfill(body=path.read_bytes(), content_type=mimetypes.guess_type(path.name)[0])
+            file = STATIC / url.path.removeprefix(f"{self._path}static/")
+            route.fulfill(body=file.read_bytes(), content_type=mimetypes.guess_type(file.name)[0])
         else:
             route.fulfill(path=STATIC / "index.html", content_type="text/html")
 

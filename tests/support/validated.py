@@ -41,7 +41,7 @@ def footer(
     size_bytes: int | None = None,
 ) -> dict[str, Any]:
     """The end of a file, or of the part from ``start`` to ``end``, as its reader says it."""
-    detail = {
+    detail: dict[str, Any] = {
         "fault_detail": "it is broken" if fault else None,
         "extra_columns": [],
         "digest": digest,

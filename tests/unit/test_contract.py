@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.contract import COLUMNS, EVENT_TYPES, REJECT_RULES, RULES
+from include.contract import COLUMNS, EVENT_TYPES, REJECT_RULES, RULES, Column
 from include.contract.dictionary import PAGE, with_dictionary
 from include.stream.storage.slice_rows import reasons_of
 
@@ -15,7 +15,7 @@ def test_the_page_shows_the_current_contract() -> None:
 
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
-def test_a_column_is_fully_described(column) -> None:
+def test_a_column_is_fully_described(column: Column) -> None:
     assert column.meaning.endswith(".")
     assert set(column.required_for) <= set(EVENT_TYPES)
     assert not column.values or column.example in column.values

@@ -13,7 +13,9 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == render(), "run `python -m include.airflow.dag_docs`"
 
 
-def test_check_reports_a_stale_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_check_reports_a_stale_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "docs" / "dags.md"
     monkeypatch.setattr("include.airflow.dag_docs.PAGE", page)
     assert main(["--check"]) == 1

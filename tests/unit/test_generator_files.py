@@ -85,8 +85,8 @@ def test_manifests_match_the_content_of_their_files(run: list[GeneratedFile]) ->
 
 
 def test_duplicates_repeat_earlier_rows_byte_by_byte(run: list[GeneratedFile]) -> None:
-    first: dict[str, bytes] = {}
-    sources = Counter()
+    first: dict[str, tuple[int, bytes]] = {}
+    sources: Counter[str] = Counter()
     for number, file in enumerate(run):
         for row in read_rows(content(file)):
             if faults(row):
@@ -124,7 +124,7 @@ def test_shares_match_the_options() -> None:
 
 
 def test_every_reject_rule_is_broken_by_some_row() -> None:
-    bad = Counter()
+    bad: Counter[str] = Counter()
     for file in all_files(bad_share=0.5, duplicate_share=0, late_share=0):
         bad.update(file.manifest.bad)
     # No row is over a mebibyte, since it would outweigh all others, and no row of today is past retention.
@@ -161,6 +161,7 @@ def test_nothing_happens_after_the_end_of_a_run() -> None:
     last = all_files(duration_seconds=251)[-1]
     assert last.manifest.rows == 20
     assert last.due == START.timestamp() + 251
+    assert last.manifest.last_event_time
     assert last.manifest.last_event_time < START + timedelta(seconds=251)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from include.db import load_queries
 from include.objectives.announce import alert_of
-from include.objectives.catalog import Objective, describe, objectives_of
+from include.objectives.catalog import Objective, Unit, describe, objectives_of
 from include.objectives.causes import WATCH
 from include.objectives.misses import LONGEST_GAP, EvaluatedMinute, Miss, follow
 from include.objectives.page import PAGE, with_objectives
@@ -130,5 +130,5 @@ def test_an_alert_says_how_bad_since_when_why_and_what_to_do() -> None:
         (1234, "files", "1,234 files"),
     ],
 )
-def test_values_are_formatted_for_readers(value: float, unit: str, text: str) -> None:
+def test_values_are_formatted_for_readers(value: float, unit: Unit, text: str) -> None:
     assert describe(value, unit) == text

@@ -132,7 +132,7 @@ def test_scanning_can_resume_at_every_boundary(data: bytes, stop: int, limit: in
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "MAX_RECORD_BYTES", limit)
         scanner = RecordScanner(io.BytesIO(data))
-        taken = []
+        taken: list[int] = []
         while scanner.position.byte < stop and (piece := scanner.next(stop)):
             taken += [piece.line] if isinstance(piece, LongLine) else piece.lines.tolist()
         rest = scan(data, scanner.position) if scanner.position != START else scan(data)
@@ -171,7 +171,7 @@ def test_memory_is_bounded_by_the_block_not_by_the_file(byte: bytes) -> None:
     tracemalloc.start()
     try:
         scanner = RecordScanner(Repeated(byte, size, b'\nlast,"one"\n'))
-        lines = []
+        lines: list[int] = []
         while piece := scanner.next():
             lines += [piece.line] if isinstance(piece, LongLine) else piece.lines.tolist()
         peak = tracemalloc.get_traced_memory()[1]

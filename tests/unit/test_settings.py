@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import SettingsError
-from include.settings import ROLES, Settings
+from include.settings import ROLES, Role, Settings
 
 
 def test_defaults_need_no_environment() -> None:
@@ -120,7 +120,7 @@ def test_folders_of_files_lie_beside_the_landing_folder() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_connection_string_names_the_role_and_holds_no_password(role: str) -> None:
+def test_connection_string_names_the_role_and_holds_no_password(role: Role) -> None:
     dsn = Settings(home=Path("/srv/a shop")).dsn(role)
     assert dsn.startswith(f"postgresql://shop_{role}@/shop?")
     assert "host=%2Fsrv%2Fa%20shop%2Frun" in dsn

@@ -47,8 +47,12 @@ WELL = StreamStatus(
     duplicate=0,
     rejected=0,
 )
-ENDED = {"ended_at": datetime(2026, 11, 23, tzinfo=UTC), "ended_age_seconds": 61.0, "heartbeat_age_seconds": 62.0}
-NEVER_RUN = {
+ENDED: dict[str, Any] = {
+    "ended_at": datetime(2026, 11, 23, tzinfo=UTC),
+    "ended_age_seconds": 61.0,
+    "heartbeat_age_seconds": 62.0,
+}
+NEVER_RUN: dict[str, Any] = {
     "epoch": None,
     "run_age_seconds": None,
     "heartbeat_age_seconds": None,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from include.db import connect
+from include.db.connect import one_row
 from tests.programs.benchmarks.bench import FILES_PER_SECOND, Bench
 from tests.programs.benchmarks.figures import Figure, Measured, Reach, Series, percentile
 
@@ -65,7 +66,7 @@ class Watcher:
         with connection.cursor() as cursor:
             while not self._is_over.wait(_POLL_SECONDS):
                 cursor.execute("SELECT max(batch_id) FROM shop.batches")
-                (found,) = cursor.fetchone()
+                (found,) = one_row(cursor)
                 if found is not None and found > newest:
                     newest = found
                     self.seen.append((found, time.time()))

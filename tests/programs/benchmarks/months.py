@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from include.db import connect, transaction
+from include.db.connect import one_row
 from include.db.retirement import retire_ledger
 from include.settings import Settings
 from include.stream.intake.admission import Admission
@@ -134,7 +135,7 @@ def _fill(settings: Settings, files: int) -> None:
             for table in ("files", "batches", "rollup_minute"):
                 cursor.execute(f"VACUUM (ANALYZE) shop.{table}")
             cursor.execute("SELECT pg_database_size(current_database()) / 1024 / 1024")
-            (mebibytes,) = cursor.fetchone()
+            (mebibytes,) = one_row(cursor)
     finally:
         connection.close()
     print(f"full: {files:,} files and batches, {mebibytes:,} MiB, made in {time.perf_counter() - started:.0f} s")
