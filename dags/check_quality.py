@@ -1,8 +1,8 @@
 """Run every suite of `expectations/` against the recently loaded data.
 
 **What it does.** `check_suites` runs the suites one after the other. It stores the verdict of each suite in
-`shop.quality_runs` and each result in `shop.quality_results`, then writes the Data Docs. A suite with a window checks
-the rows loaded since its last good check. With the param `scope` set to `full`, all suites check all rows, as
+`shop.quality_runs` and each result in `shop.quality_results`, which the cockpit shows. A suite with a window checks the
+rows loaded since its last good check. With the param `scope` set to `full`, all suites check all rows, as
 `sweep_quality` does every night. The checks use a read-only role and a time limit for each query. Between suites they
 yield to a stream that is behind, for one minute at most. A failed check has one alert for as long as it fails.
 

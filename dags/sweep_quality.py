@@ -7,7 +7,7 @@ passed a check.
 **When.** Every night at 02:47 UTC. It reads every event about ten times, in one snapshot per suite.
 
 **When it fails.** As in `check_quality`, the log lists what was found and what was expected. A check that fails only
-here concerns older rows; the sample in `shop.quality_results`, or in the Data Docs, shows which.
+here concerns older rows; the sample in `shop.quality_results`, or on the cockpit's page Quality, shows which.
 """
 
 from datetime import timedelta

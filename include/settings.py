@@ -157,9 +157,6 @@ class Settings(BaseModel):
         30, ge=1, le=3650, description="Days for which the ledger of batches and files and the minute rollups are kept."
     )
     partitions_ahead_days: int = Field(3, ge=1, le=60, description="Day partitions of events created in advance.")
-    quality_docs: Path | None = Field(
-        None, description="Where the Data Docs are written; default data-docs/ below the home."
-    )
     archive_hours: int = Field(24, ge=1, le=24 * 365, description="Hours for which the archive keeps loaded files.")
 
     alert_reminder_hours: float = Field(
@@ -294,11 +291,6 @@ class Settings(BaseModel):
     def manifest_dir(self) -> Path:
         """The folder in which the generator writes the manifest of each file."""
         return self.landing_dir.with_name(self.landing_dir.name + "-manifests")
-
-    @property
-    def quality_docs_dir(self) -> Path:
-        """The folder of the suites' pages, the Data Docs."""
-        return (self.quality_docs or self.root / "data-docs").absolute()
 
     @property
     def checkpoint_dir(self) -> Path:

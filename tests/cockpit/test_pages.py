@@ -1,4 +1,4 @@
-"""Pages, static files and the Data Docs: their security headers, and no access to files outside the folders."""
+"""Pages and static files: their security headers, and no access to files outside their folder."""
 
 from __future__ import annotations
 
@@ -7,21 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.settings import Settings
 from tests.cockpit.conftest import API, ROOT, Server
-
-
-@pytest.fixture
-def docs(cluster: Settings) -> Path:
-    """Create Data Docs for the server, next to a secret file."""
-    folder = cluster.quality_docs_dir
-    (folder / "events").mkdir(parents=True, exist_ok=True)
-    (folder / "index.html").write_text("<p>the index")
-    (folder / "events" / "run 7.html").write_text("<p>a run")
-    (folder.parent / "data-docs-secret.txt").write_text("treasure")
-    (folder / "link.txt").unlink(missing_ok=True)
-    (folder / "link.txt").symlink_to(cluster.passfile)
-    return folder
 
 
 def _policy(server: Server, path: str) -> dict[str, str]:
@@ -33,20 +19,13 @@ def _policy(server: Server, path: str) -> dict[str, str]:
     return {name: sources for name, _, sources in directives}
 
 
-@pytest.mark.parametrize("path", ["/overview", "/static/index.html", "/docs/index.html", "/api/v1/me"])
-def test_nothing_is_loaded_from_elsewhere(server: Server, docs: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["/overview", "/static/index.html", "/api/v1/me"])
+def test_nothing_is_loaded_from_elsewhere(server: Server, path: str) -> None:
     policy = _policy(server, path)
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'self'"
     sources = {source for sources in policy.values() for source in sources.split()}
-    assert sources <= {"'none'", "'self'", "'unsafe-inline'", "data:", "allow-same-origin"}
-    assert "'unsafe-inline'" not in policy.get("script-src", "")
-
-
-def test_no_script_runs_in_the_data_docs(server: Server, docs: Path) -> None:
-    policy = _policy(server, "/docs/index.html")
-    assert "script-src" not in policy
-    assert policy["sandbox"] == "allow-same-origin"
+    assert sources <= {"'none'", "'self'", "data:"}
 
 
 @pytest.mark.parametrize("page", ["overview", "stream", "quality", "objectives"])
@@ -90,40 +69,24 @@ def test_static_files_are_cached_by_the_browser(server: Server) -> None:
         assert server.send("GET", f"{ROOT}/{part}", None).status_code == 401
 
 
-def test_the_data_docs_are_served(server: Server, docs: Path) -> None:
-    assert server.send("GET", f"{ROOT}/docs/", "vera").text == "<p>the index"
-    assert server.send("GET", f"{ROOT}/docs/events/run%207.html", "vera").text == "<p>a run"
-    assert server.send("GET", f"{ROOT}/docs/events/none.html", "vera").status_code == 404
-
-
 @pytest.mark.parametrize(
     "path",
     [
-        "../data-docs-secret.txt",
-        "%2e%2e/data-docs-secret.txt",
-        "..%2fdata-docs-secret.txt",
-        "events/%2e%2e/%2e%2e/data-docs-secret.txt",
+        "../pages.py",
+        "%2e%2e/pages.py",
+        "..%2fpages.py",
+        "pages/%2e%2e/%2e%2e/pages.py",
         "%2e%2e-secret.txt",
         "%2fetc%2fpasswd",
         "//etc/passwd",
-        "link.txt",
-        "events%00",
-        "..%5cdata-docs-secret.txt",
+        "pages%00",
+        "..%5cpages.py",
     ],
 )
-@pytest.mark.parametrize("folder", ["docs", "static"])
-def test_nothing_beside_the_folders_is_served(server: Server, docs: Path, folder: str, path: str) -> None:
-    answer = server.send("GET", f"{ROOT}/{folder}/{path}", "vera")
+def test_nothing_beside_the_static_files_is_served(server: Server, path: str) -> None:
+    answer = server.send("GET", f"{ROOT}/static/{path}", "vera")
     assert answer.status_code == 404, answer.text
-    assert "treasure" not in answer.text
-
-
-def test_before_the_first_check_there_are_no_data_docs(server: Server, docs: Path, tmp_path: Path) -> None:
-    docs.rename(tmp_path / "away")
-    try:
-        assert server.send("GET", f"{ROOT}/docs/index.html", "vera").status_code == 404
-    finally:
-        (tmp_path / "away").rename(docs)
+    assert "serve_pages" not in answer.text
 
 
 def test_there_is_no_api_documentation_page(server: Server) -> None:

@@ -297,12 +297,12 @@ def test_failing_suites_come_first_with_their_trend(server: Server, database: Se
     for minutes, verdict in ((30, "passed"), (20, "failed"), (10, "passed")):
         add_quality_run(database, suite="files", finished_at=minutes_ago(minutes), verdict=verdict)
     broken = add_quality_run(database, suite="rejects", verdict="broken", error="rejects.yml:3 no such check")
-    add_quality_run(database, suite="batches", verdict="warned", warnings=2, docs_path="batches/run 7.html")
+    warned = add_quality_run(database, suite="batches", verdict="warned", warnings=2)
     add_quality_run(database, suite="events", verdict="not_judged", not_judged=3)
     suites = server.get("/quality/suites").json()
     assert [suite["suite"] for suite in suites] == ["rejects", "batches", "events", "files"]
     assert [point["verdict"] for point in suites[3]["trend"]] == ["passed", "failed", "passed"]
-    assert suites[1]["last"]["docs_url"] == "/shopstream/docs/batches/run%207.html"
+    assert suites[1]["last"]["url"] == f"/shopstream/quality?run={warned}"
     assert suites[1]["trend"][-1]["failures"] == 2
     assert server.get(f"/quality/runs/{broken}").json()["error"] == "rejects.yml:3 no such check"
 

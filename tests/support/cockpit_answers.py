@@ -531,7 +531,7 @@ def _run(now: datetime, number: int, suite: str, verdict: str, failures: int = 0
         critical_failures=failures if verdict in ("failed", "broken") else 0,
         warnings=failures if verdict == "warned" else 0,
         error="expectations/events.yml:12: no such expectation" if verdict == "broken" else None,
-        docs_url=f"/shopstream/docs/runs/{number}.html",
+        url=f"/shopstream/quality?run={number}",
     )
 
 

@@ -518,6 +518,32 @@ def test_earlier_runs_are_read_again_after_the_next_run(cockpit: Open) -> None:
     expect(rows).to_have_count(2, timeout=15_000)
 
 
+def test_one_run_has_a_page_and_earlier_runs_link_to_it(cockpit: Open) -> None:
+    one = cockpit()
+    suite = one.answers["quality/suites"][0]
+    number = suite.last.quality_run_id
+    earlier = cockpit_answers.models.Page[Any](items=[suite.last], next=None)
+    one.answers[f"quality/suites/{suite.suite}/runs"] = earlier
+    page = one.open("quality")
+    page.get_by_role("button", name="Earlier runs").first.click()
+    page.get_by_role("link", name="open").click()
+    card = page.locator("main .card").filter(has=page.get_by_role("heading", name=f"Run {number} of {suite.suite}"))
+    failed = next(one for one in one.answers[f"quality/runs/{number}"].results if one.status == "failed")
+    expect(card).to_contain_text(str(failed.observed))
+    expect(card).to_contain_text("failed")
+    card.get_by_role("link", name="All suites").click()
+    expect(page.locator(".lead")).to_contain_text("failing")
+    expect(card).to_have_count(0)
+
+
+def test_a_run_that_is_gone_is_named(cockpit: Open) -> None:
+    one = cockpit()
+    one.faults["quality/runs/999999"] = (404, "Not found", "quality run 999999 does not exist")
+    page = one.open("quality?run=999999")
+    expect(page.locator("main .card").first).to_contain_text("quality run 999999 does not exist")
+    expect(page.get_by_role("link", name="All suites")).to_be_visible()
+
+
 def test_restated_figures_say_from_what_to_what_and_why(cockpit: Open) -> None:
     page = cockpit().open("quality")
     rows = page.locator("table[data-key='Restated figures'] tbody tr")

@@ -15,7 +15,7 @@ API = "/api/v1"
 
 
 def create_app() -> FastAPI:
-    """Create the application: the API below ``/api/v1``, the pages and the Data Docs, all behind the guard."""
+    """Create the application: the API below ``/api/v1``, and the pages, all behind the guard."""
     app = FastAPI(
         title="Shopstream",
         version="1",

@@ -1,4 +1,4 @@
-"""Serve the pages of the cockpit, their static files, and the Data Docs, all behind the guard."""
+"""Serve the pages of the cockpit, and their static files, all behind the guard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.airflow.cockpit.assets import STATIC, Assets, shell, version
-from include.settings import Settings
 
 _PAGES = frozenset({"overview", "stream", "quality", "objectives"})
 _PAGE_OF_DAG = {
@@ -27,14 +26,11 @@ _PAGE_OF_DAG = {
     "publish_held_views": "quality",
     "evaluate_objectives": "objectives",
 }
-_COMMON = "default-src 'none'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; frame-ancestors 'self'"
 # The pages load from and connect to this server only. Their scripts are files; no page has inline scripts.
-_PAGE_POLICY = (
-    f"{_COMMON}; script-src 'self'; style-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'"
+_POLICY = (
+    "default-src 'none'; img-src 'self' data:; font-src 'self' data:; base-uri 'none'; frame-ancestors 'self'; "
+    "script-src 'self'; style-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'"
 )
-# The Data Docs show customer-controlled values on the server that also accepts actions, so no script may run in them.
-_DOCS_POLICY = f"{_COMMON}; style-src 'self' 'unsafe-inline'; form-action 'none'; sandbox allow-same-origin"
-_DOCS = "/docs"
 
 # Python's built-in media types depend on its version and on the machine, and with nosniff the browser relies on them.
 mimetypes.add_type("text/javascript", ".js")
@@ -63,18 +59,10 @@ def page(page: str) -> HTMLResponse:
     return HTMLResponse(shell())
 
 
-class Files(StaticFiles):
-    """Static files from a directory that may not exist yet."""
-
-    async def check_config(self) -> None:
-        """Skip the check that the directory exists: a missing directory has no files."""
-
-
 def serve_pages(app: FastAPI) -> None:
     """Add the pages and files to the application."""
     app.mount(f"/static/{version()}", Assets(directory=STATIC), name="parts")
-    app.mount("/static", Files(directory=STATIC), name="static")
-    app.mount(_DOCS, Files(directory=Settings.from_env().quality_docs_dir, check_dir=False, html=True), name="docs")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(router)
 
 
@@ -89,13 +77,11 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        inside = scope["path"].removeprefix(scope.get("root_path", ""))
-        policy = _DOCS_POLICY if inside.startswith(f"{_DOCS}/") else _PAGE_POLICY
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = policy
+                headers["Content-Security-Policy"] = _POLICY
                 headers.setdefault("Cache-Control", "private, no-cache")
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["X-Frame-Options"] = "SAMEORIGIN"

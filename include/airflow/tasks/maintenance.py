@@ -9,7 +9,6 @@ from include.db.archive import prune
 from include.db.facts import forget_retired
 from include.db.partitions import maintain
 from include.db.retirement import retire_ledger
-from include.quality.pages import expire_pages
 from include.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -27,9 +26,7 @@ def maintain_partitions() -> None:
 
 
 def prune_files() -> None:
-    """Remove loaded files, manifests, quarantined files, logs and Data Docs pages that are past their age limit."""
+    """Remove loaded files, manifests, quarantined files and logs that are past their age limit."""
     settings, dsn = Settings.from_env(), dsn_of(OPS_CONN_ID)
     for pruned in prune(settings, dsn):
         _log.info("%s", pruned)
-    pages = expire_pages(settings.quality_docs_dir, dsn, retention_days=settings.retention_days)
-    _log.info("%s: %s pages removed", settings.quality_docs_dir, pages)

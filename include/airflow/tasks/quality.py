@@ -16,11 +16,9 @@ from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
 from include.db.views import view_names
 from include.errors import SuiteError
 from include.quality.alerting import end_alerts_of_gone_suites, report
-from include.quality.pages import write_pages
 from include.quality.required import known_suites
 from include.quality.run import catch_up, run_draft
 from include.quality.suites import SUITES_DIR, Draft, read_drafts
-from include.settings import Settings
 from include.stream.supervision.yielding import YieldToStream
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def check_suites(directory: str = str(SUITES_DIR), params: Any = None, ti: Any =
             on_outcome(outcome)
     # A missing required suite is still a known suite: it holds views back, so its alert ends only when it is restored.
     end_alerts_of_gone_suites(write_dsn, known_suites(Path(directory)))
-    conclude(outcomes, Path(directory))
+    send_now(write_dsn)
     failures = [f"- {one.suite.name}: {result}" for one in outcomes for result in one.blockers]
     if failures:
         raise ReportedFailure(f"{len(failures)} critical failures:\n" + "\n".join(failures))
@@ -80,13 +78,3 @@ def notifier_of(outcomes: list[SuiteOutcome], ti: Any) -> Callable[[SuiteOutcome
         outcomes.append(outcome)
 
     return notify
-
-
-def conclude(outcomes: list[SuiteOutcome], suites_dir: Path) -> None:
-    """Send the alerts and write the Data Docs; log an error if they cannot be written, since results are stored."""
-    dsn, directory = dsn_of(OPS_CONN_ID), Settings.from_env().quality_docs_dir
-    send_now(dsn)
-    try:
-        write_pages(outcomes, directory, dsn, known_suites(suites_dir))
-    except OSError:
-        _log.exception("The Data Docs in %s could not be written; the results are in shop.quality_runs.", directory)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.airflow.alerting.dispatch import send_now
 from include.airflow.alerting.notifier import ReportedFailure
 from include.airflow.connections import OPS_CONN_ID, QUALITY_CONN_ID, dsn_of
-from include.airflow.tasks.quality import TIMEOUT_SECONDS, conclude, notifier_of
+from include.airflow.tasks.quality import TIMEOUT_SECONDS, notifier_of
 from include.db.facts import advance_facts, audit_facts
 from include.db.refresh import publish_candidate, stale_views
 from include.db.views import suggest, view_names
@@ -86,7 +87,7 @@ def build_and_audit(
         before_step=YieldToStream(dsn_of(OPS_CONN_ID), timeout_seconds=TIMEOUT_SECONDS),
         views=list_views(params),
     ).audit()
-    conclude(outcomes, Path(directory))
+    send_now(dsn_of(OPS_CONN_ID))
     for name, decision in found.overridden.items():
         _log.warning("shop.%s is published despite failed checks: %s", name, decision)
     if found.gate and not found.ready:

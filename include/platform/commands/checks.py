@@ -60,7 +60,7 @@ def check_machine(settings: Settings) -> None:
 
 def _room(settings: Settings) -> str:
     """Return advice on how to free space safely."""
-    spare = [settings.archive_dir, settings.log_dir, settings.quality_docs_dir]
+    spare = [settings.archive_dir, settings.log_dir]
     there = [str(path) for path in spare if path.exists()]
     if not there:
         return f"make room, or set {PREFIX}HOME to a directory on another disk"

@@ -119,7 +119,6 @@ def _ours(settings: Settings) -> set[str]:
         settings.quarantine_dir,
         settings.manifest_dir,
         settings.checkpoint_dir,
-        settings.quality_docs_dir,
         settings.secrets_dir,
     )
     names = {path.name for path in directories if path.parent == settings.root}
@@ -134,7 +133,8 @@ def _ours(settings: Settings) -> set[str]:
         "alert-channels.json",
         "outage.json",
     }
-    return names | files | _OF_POSTGRES | {"spark", "airflow", "java"}
+    # Earlier versions wrote data-docs.
+    return names | files | _OF_POSTGRES | {"spark", "airflow", "java", "data-docs"}
 
 
 def _foreign(settings: Settings) -> list[str]:

@@ -181,12 +181,3 @@ VALUES %s;
 -- name: open_alerts
 -- The keys of the open alerts about the checks of a suite.
 SELECT key FROM shop.alerts WHERE resolved_at IS NULL AND starts_with(key, %(prefix)s);
-
--- name: record_page
-UPDATE shop.quality_runs SET docs_path = %(docs_path)s WHERE quality_run_id = %(quality_run_id)s;
-
--- name: expire_pages
--- Pages of passed runs expire before their results do.
-UPDATE shop.quality_runs SET docs_path = NULL
-WHERE docs_path IS NOT NULL AND verdict = 'passed' AND finished_at < clock_timestamp() - %(passed_kept)s
-RETURNING old.docs_path;

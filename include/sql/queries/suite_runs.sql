@@ -1,4 +1,4 @@
--- The newest runs of each suite, for the cockpit and the Data Docs. The suite names come from a loose index scan, not
+-- The newest runs of each suite, for the cockpit. The suite names come from a loose index scan, not
 -- from reading every run, since there are thousands a day.
 
 -- name: newest_runs
@@ -19,12 +19,3 @@ CROSS JOIN LATERAL (
     LIMIT %(limit)s
 ) AS runs
 ORDER BY runs.suite, runs.finished_at DESC, runs.quality_run_id DESC;
-
--- name: needs_a_look
--- Results of these runs that did not pass.
-SELECT
-    run.suite, run.docs_path, result.check_name, result.column_name, result.severity, result.status, result.observed, result.error
-FROM shop.quality_runs AS run
-INNER JOIN shop.quality_results AS result USING (quality_run_id)
-WHERE run.quality_run_id = ANY(%(quality_run_ids)s) AND result.status <> 'passed'
-ORDER BY run.suite, result.result_id;

@@ -58,7 +58,7 @@ def _break(settings: Settings, name: str, *, is_sure: bool) -> None:
     print(f"Broken: {kind.what}.")
     print(f"The check {kind.check} of the suite {kind.suite} finds it in the runs that were just triggered{held}.")
     print(f"The run of refresh_views {red}.")
-    print("See the alerts with `make status`, the Data Docs, and then: make break KIND=repair")
+    print("`make status` shows the alerts, the page Quality of the cockpit the checks. Then: make break KIND=repair")
     if name == RETRACTED_FILE:
         print(f"Or take it back as you would any delivery: make retract FILE='break-{name}-*.csv' CONFIRM=yes")
 

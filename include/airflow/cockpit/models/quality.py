@@ -76,7 +76,7 @@ class QualityRun(Model):
     warnings: int
     not_judged: int = Field(0, description="Checks with too little data to compare with.")
     error: str | None
-    docs_url: str | None = Field(description="Path of its page in the Data Docs, on this server.")
+    url: str = Field(description="Path of its page in the cockpit, on this server.")
 
 
 class TrendPoint(Model):

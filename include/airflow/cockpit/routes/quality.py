@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -90,8 +89,7 @@ def _run(request: Request, **row: Any) -> QualityRun:
 
 
 def _shown(request: Request, row: Row) -> dict[str, Any]:
-    path = row["docs_path"]
     return row | {
         "error": without_quoted_rows(row["error"]),
-        "docs_url": None if path is None else f"{request.scope['root_path']}/docs/{quote(path)}",
+        "url": f"{request.scope['root_path']}/quality?run={row['quality_run_id']}",
     }

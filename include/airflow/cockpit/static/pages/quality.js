@@ -1,6 +1,6 @@
 // The quality page: suites and their history, failing ones first; views and restatements.
 
-import { ROOT, get } from "../api.js";
+import { get } from "../api.js";
 import { badge, button, card, empty, fold, table, verdictOf, when } from "../components.js";
 import { fill, h } from "../dom.js";
 import { difference } from "../figures.js";
@@ -27,7 +27,7 @@ export function start({ main, me, watch }) {
   const suites = h("div");
   const views = h("div");
   const restated = h("div");
-  main.append(lead, suites, views, restated);
+  main.append(lead, ...runAskedFor(), suites, views, restated);
 
   const details = new Map(); // by quality_run_id: the results of a run never change
   const opened = new Set(); // suites that the user opened
@@ -79,9 +79,7 @@ export function start({ main, me, watch }) {
         badge(unknown ? "idle" : "ok", `no failed checks in ${plural(latest.length, "suite")}`),
       unknown > 0 && badge("idle", `${plural(unknown, "check")} not judged`),
     ];
-    const hasDocs = latest.some(({ last }) => last.docs_url);
-    const docs = hasDocs && h("a", { href: new URL("docs/", ROOT).href }, "Data Docs");
-    fill(lead, h("h1", {}, title), summary, docs);
+    fill(lead, h("h1", {}, title), summary);
     fill(
       suites,
       card(
@@ -129,6 +127,15 @@ function dayAskedFor() {
   return /^\d{4}-\d{2}-\d{2}$/.test(day) ? day : "";
 }
 
+/** Return the element of the run that the URL names, which the page shows first; nothing without one. */
+function runAskedFor() {
+  const id = new URLSearchParams(location.search).get("run") ?? "";
+  if (!/^\d{1,18}$/.test(id)) return [];
+  const place = h("div");
+  fillRun(place, id);
+  return [place];
+}
+
 const isBad = ({ verdict }) => !["passed", "not_judged"].includes(verdict);
 
 function suite({ suite: name, last, trend: points }, detail, onToggle, onHistory) {
@@ -153,7 +160,7 @@ function suite({ suite: name, last, trend: points }, detail, onToggle, onHistory
     "p",
     { class: "small quiet" },
     `Table ${last.table_name}, ${SCOPES[last.scope]}; owner ${last.owner}; run ${last.run_id}. `,
-    last.docs_url && h("a", { href: last.docs_url }, "Data Docs of this run"),
+    h("a", { href: last.url }, "Link to this run"),
   );
   const earlier = h(
     "div",
@@ -173,6 +180,24 @@ function suite({ suite: name, last, trend: points }, detail, onToggle, onHistory
   return details;
 }
 
+/** Show the results of one run, to which alerts and earlier runs link. */
+async function fillRun(place, id) {
+  const back = h("p", { class: "small" }, h("a", { href: "quality" }, "All suites"));
+  try {
+    const run = await get(`quality/runs/${id}`);
+    const about = h(
+      "p",
+      { class: "small quiet" },
+      `Table ${run.table_name}, ${SCOPES[run.scope]}; owner ${run.owner}; run ${run.run_id}; `,
+      when(run.finished_at),
+    );
+    const side = badge(...verdictOf(run.verdict));
+    fill(place, card(`Run ${id} of ${run.suite}`, { side }, about, run.error && h("pre", {}, run.error), results(run), back));
+  } catch (error) {
+    fill(place, card(`Run ${id}`, {}, h("p", { class: "is-bad" }, error.message), back));
+  }
+}
+
 async function history(place, name) {
   try {
     const { items } = await get(`quality/suites/${encodeURIComponent(name)}/runs?limit=${EARLIER_RUNS}`);
@@ -185,7 +210,7 @@ async function history(place, name) {
         numeric: true,
         cell: (run) => `${count(run.critical_failures + run.warnings)} of ${count(run.checks)}`,
       },
-      { name: "Data Docs", cell: (run) => (run.docs_url ? h("a", { href: run.docs_url }, "open") : "–") },
+      { name: "Results", cell: (run) => h("a", { href: run.url }, "open") },
     ];
     const caption = `Earlier runs of ${name}`;
     fill(
