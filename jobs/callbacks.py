@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from jobs.pyspark_internals import wrap_callback_connections
+
 _ESTABLISHED = "01"
 # Prefix of an IPv4 address in the kernel's tables when Java opened it, since Java's sockets are IPv6.
 _MAPPED = "0000000000000000FFFF0000"
@@ -22,8 +24,7 @@ _MAPPED = "0000000000000000FFFF0000"
 
 def guard_callbacks(spark: SparkSession) -> None:
     """Accept calls only from this user's processes; call before the first ``foreachBatch``, which opens the port."""
-    # py4j lets this parameter wrap each accepted socket, and uses the socket that it returns.
-    spark.sparkContext._gateway.callback_server_parameters.ssl_context = _SameUser()  # type: ignore[union-attr]
+    wrap_callback_connections(spark, _SameUser())
 
 
 class _SameUser:

@@ -16,8 +16,8 @@ from pyspark.sql.streaming import StreamingQuery
 from include.settings import Settings
 from include.stream.storage.load import BatchResult
 from include.stream.validation.task_results import unpack
-from jobs.collect import arriving
 from jobs.landing_source import FORMAT, LandingSource, source_options
+from jobs.pyspark_internals import collect_by_task
 
 _MOST_IDS = 200
 _LOCK_LOOK_SECONDS = 0.1
@@ -86,7 +86,7 @@ def build_query(
         try:
             if stopping.is_set():
                 return
-            result = sink.write(unpack(arriving(batch)), spark_batch_id=spark_batch_id)
+            result = sink.write(unpack(collect_by_task(batch)), spark_batch_id=spark_batch_id)
             on_commit()
             if result is not None:
                 _log.info("batch %s committed", result.batch_id, extra={"data": _ids(result, spark_batch_id)})

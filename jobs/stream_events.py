@@ -42,16 +42,10 @@ _log = logging.getLogger("stream_events")
 
 
 def build_session(settings: Settings) -> SparkSession:
-    """Return the Spark session with the SQL settings that the job relies on; the submitter decides where it runs."""
+    """Return the Spark session with the settings of the job; the submitter decides where it runs."""
     session = (
         SparkSession.builder.appName("shopstream-stream-events")
         .config(map=DRIVER_PROMETHEUS)
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.ansi.enabled", "true")
-        # Nothing is shuffled; with one partition Spark does not plan for more.
-        .config("spark.sql.shuffle.partitions", "1")
-        .config("spark.sql.adaptive.enabled", "false")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000")
         # Under load a Python worker may need longer than the default 15 s to report.
         .config("spark.python.authenticate.socketTimeout", "120s")
         .config("spark.sql.streaming.numRecentProgressUpdates", "10")
