@@ -9,11 +9,12 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 # Unit tests wait more than they compute, so run two per core.
 JOBS ?= $(shell expr 2 \* $$(nproc))
-TEST_PARTS := tests/system tests/postgres tests/deploy/quick tests/deploy/kubernetes tests/spark tests/dags tests/cockpit tests/e2e
+# The parts that run real components, by the names of their targets: deploy-quick is tests/deploy/quick.
+TEST_PARTS := test-system test-postgres test-deploy-quick test-deploy-kubernetes test-spark test-dags test-cockpit test-e2e
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
+.PHONY: help install up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,15 +98,21 @@ lint: install ## Check style, formatting and types.
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
-# The quick parts come first. Parts on real components run one test at a time, because each starts its own servers.
+# The quick parts come first. The others run one test at a time, because each starts its own servers; they share one
+# PostgreSQL, and each runs whether or not an earlier one failed.
 test: test-tools $(if $(T),install,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
 ifdef T
 	@$(RUN) pytest $(T) $(ARGS)
 else
 	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
-	@failed=; for part in $(TEST_PARTS); do $(RUN) pytest $$part $(ARGS) || failed="$$failed $$part"; done; \
-		test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+	@$(RUN) tests.support.postgres $(MAKE) --no-print-directory --keep-going --jobs=1 $(TEST_PARTS)
 endif
+
+test-unit: install ## Run one part of the tests; also test-system, -postgres, -spark, -dags, -cockpit, -e2e, -deploy-quick and -deploy-kubernetes.
+	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
+
+$(TEST_PARTS): test-%: install
+	@$(RUN) pytest tests/$(subst -,/,$*) $(ARGS)
 
 test-tools: ## Check for the programs that the tests need; as root on Debian and Ubuntu, install them.
 	@$(PYTHON) tests/prerequisites.py

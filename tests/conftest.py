@@ -17,10 +17,10 @@ hypothesis_settings.load_profile("shared machine")
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Settings]:
-    """Yield a PostgreSQL cluster with every role, for the session."""
-    from tests.support.postgres import running_cluster
+    """Yield a PostgreSQL cluster with every role: the one of `make test`, or one of this session."""
+    from tests.support.postgres import shared_cluster
 
-    with running_cluster() as settings:
+    with shared_cluster() as settings:
         yield settings
 
 

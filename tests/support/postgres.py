@@ -1,12 +1,17 @@
-"""A real PostgreSQL for tests: one cluster a session, one template database, a clone of it for every test."""
+"""A real PostgreSQL for tests: one cluster, with a template database that is cloned for each test.
+
+``python -m tests.support.postgres COMMAND…`` runs a command with one cluster for all pytest sessions that it starts.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +29,8 @@ from include.settings import Settings
 from tests.support.waiting import wait_until
 
 _TEMPLATE = "test_template"
+# The home of the cluster that the sessions below share.
+_SHARED = "TEST_CLUSTER_HOME"
 _numbers = itertools.count(1)
 
 
@@ -52,6 +59,17 @@ def running_cluster(is_durable: bool = False) -> Iterator[Settings]:
             migrate(template_dsn)
             apply_views(template_dsn)
             yield settings
+
+
+@contextmanager
+def shared_cluster() -> Iterator[Settings]:
+    """Yield the cluster that the command above this session started; without one, a cluster of this session."""
+    home = os.environ.get(_SHARED)
+    if home:
+        yield Settings(home=Path(home))
+        return
+    with running_cluster() as settings:
+        yield settings
 
 
 @contextmanager
@@ -86,7 +104,7 @@ def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
         home=home,
         database_host=str(cluster.socket_dir),
         database_port=cluster.database_port,
-        database_name=f"test_{next(_numbers)}",
+        database_name=f"test_{os.getpid()}_{next(_numbers)}",
     )
     make_directories(settings)
     shutil.copy(cluster.passfile, settings.passfile)
@@ -135,3 +153,15 @@ def superuser(settings: Settings) -> Iterator[Cursor]:
             yield cursor
     finally:
         connection.close()
+
+
+def main(command: list[str]) -> int:
+    """Run a command while a cluster runs that its test sessions share, and return its exit status."""
+    # Stop the server also when this process is terminated.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with running_cluster() as settings:
+        return subprocess.run(command, env={**os.environ, _SHARED: str(settings.root)}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
