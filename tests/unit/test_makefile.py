@@ -17,7 +17,16 @@ def test_every_target_is_documented_and_phony() -> None:
     documented = re.findall(r"^([a-z-]+):.*## \S", MAKEFILE, re.MULTILINE)
     (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert documented == TARGETS
-    assert sorted(phony.split()) == sorted(TARGETS)
+    assert sorted(phony.split()) == sorted([*TARGETS, "$(TEST_PARTS)"])
+
+
+def test_make_test_runs_every_directory_of_tests() -> None:
+    (parts,) = re.findall(r"^TEST_PARTS := (.*)$", MAKEFILE, re.MULTILINE)
+    run = [REPOSITORY / "tests" / part.removeprefix("test-").replace("-", "/") for part in parts.split()]
+    # These need minutes or root, and have targets of their own.
+    apart = [REPOSITORY / "tests" / name for name in ("unit", "cluster", "deploy/parity")]
+    for path in (REPOSITORY / "tests").rglob("test_*.py"):
+        assert any(directory in path.parents for directory in [*run, *apart]), path
 
 
 def test_help_lists_every_target() -> None:
