@@ -53,9 +53,8 @@ class Check:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the check reads; empty for a check of the whole table."""
-        return tuple(
-            column for key in COLUMN_PARAMETERS if key in self.parameters for column in listed(self.parameters[key])
-        )
+        given = [self.parameters[key] for key in COLUMN_PARAMETERS if key in self.parameters]
+        return tuple(str(column) for value in given for column in listed(value))
 
     @property
     def key(self) -> str:

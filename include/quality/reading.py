@@ -117,7 +117,11 @@ def _span(source: YamlSource, parts: Entries, key: str) -> timedelta:
     if not match:
         source.fault(parts[key][1], f"{key}: {text!r} is not a time such as 10 minutes, 1 hour or 2 days")
         return timedelta()
-    return timedelta(**{f"{match[2]}s": int(match[1])})
+    try:
+        return timedelta(**{f"{match[2]}s": int(match[1])})
+    except OverflowError:
+        source.fault(parts[key][1], f"{key}: {text!r} is longer than a million days")
+        return timedelta()
 
 
 def _read_checks(

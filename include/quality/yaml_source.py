@@ -74,7 +74,7 @@ class YamlSource:
             return {}
         found: Entries = {}
         for key, value in node.value:
-            if not isinstance(key, ScalarNode):
+            if not isinstance(key, ScalarNode) or not key.value:
                 self.fault(key, "a key must be a word")
             elif key.value in found:
                 self.fault(key, f"{key.value} is given twice, first in line {line_of(found[key.value][0])}")
@@ -89,6 +89,10 @@ class YamlSource:
             return self._loader.construct_object(node, deep=True)
         except yaml.MarkedYAMLError as error:
             self.fault(node, str(error.problem))
+            return None
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            # PyYAML converts explicitly tagged values, such as `!!int abc`, without looking at them.
+            self.fault(node, f"is not what its tag {node.tag} says: {error}")
             return None
 
     def text(self, node: Node, what: str) -> str:

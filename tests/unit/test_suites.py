@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 from include.contract import COLUMNS, FILE_FAULTS, REJECT_RULES
 from include.db.views import view_names
@@ -200,6 +203,47 @@ def check(**lines: str) -> str:
 )
 def test_each_mistake_is_reported_with_its_place_and_remedy(tmp_path: Path, text: str, fault: str) -> None:
     assert fault in faults_of(tmp_path, text)
+
+
+def replacements(root: Node) -> Iterator[tuple[Node, str]]:
+    """Yield each scalar, list and mapping of a document with each text that might stand there by mistake."""
+    wrong = ("3", "-1", "''", "[]", "{}", "null", "[[a]]", "{a: b}", "1" + 30 * "0", "1.5", "true", "!!int abc", "&a")
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, MappingNode):
+            nodes += [one for pair in node.value for one in pair]
+        elif isinstance(node, SequenceNode):
+            nodes += node.value
+        if node is not root:
+            yield from ((node, text) for text in (*wrong, "9999999999999 days"))
+
+
+def test_no_malformed_suite_ends_in_anything_but_a_list_of_mistakes(tmp_path: Path) -> None:
+    text = check(
+        name="sql",
+        mostly="0.5",
+        why="because",
+        when="nightly",
+        needs="[{query: SELECT 1, otherwise: too few, of: window}]",
+    )
+    text += "owner: anna\nrows: quantity > 1\nholds_publication: false\n"
+    text += "columns: {currency: text, ingested_at: timestamptz}\n"
+    text += "window: {column: ingested_at, first: 1 hour, longest: 1 day}\n"
+    path = tmp_path / "events.yml"
+    path.write_text(text, encoding="utf-8")
+    assert load_suites(tmp_path)
+    refusals = []
+    root = yaml.compose(text, yaml.SafeLoader)
+    assert root is not None
+    for node, wrong in replacements(root):
+        path.write_text(text[: node.start_mark.index] + wrong + text[node.end_mark.index :], encoding="utf-8")
+        try:
+            load_suites(tmp_path)
+        except SuiteError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 300
+    assert [one for one in refusals if not re.search(r"events\.yml:\d+: \S", one)] == []
 
 
 def test_the_name_of_a_file_names_the_suite(tmp_path: Path) -> None:
