@@ -14,13 +14,16 @@ TEST_PARTS := test-system test-postgres test-deploy-quick test-deploy-kubernetes
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
+.PHONY: help install install-dev up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## Create .venv from the locked requirements (other targets do this when needed).
 	@$(PYTHON) -m include.platform.installation.install
+
+install-dev: ## Add the packages for development and tests (other targets do this when needed).
+	@$(PYTHON) -m include.platform.installation.install --dev
 
 # Targets that stop, show or delete never install: they must work while the platform runs, and without a network.
 $(VENV)/bin/python:
@@ -83,24 +86,24 @@ maintenance: install ## Announce planned work, during which no alerts are sent: 
 objectives: install ## Show the attainment of each service level objective and the newest misses.
 	@$(RUN) include.objectives
 
-break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair undoes it.
+break: install-dev ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair undoes it.
 	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.programs.breaks --help lists them" >&2; exit 2; }
 	@$(RUN) tests.programs.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
 
 clean: $(VENV)/bin/python ## Delete all data of the instance, after asking (CONFIRM=yes skips the question).
 	@$(PLATFORM) clean $(if $(filter yes,$(CONFIRM)),--yes)
 
-hooks: install ## Check style, types and suites at each commit (pre-commit).
+hooks: install-dev ## Check style, types and suites at each commit (pre-commit).
 	@$(VENV)/bin/pre-commit install
 
-lint: install ## Check style, formatting and types.
+lint: install-dev ## Check style, formatting and types.
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
 # The quick parts come first. The others run one test at a time, because each starts its own servers; they share one
 # PostgreSQL, and each runs whether or not an earlier one failed.
-test: test-tools $(if $(T),install,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
+test: test-tools $(if $(T),install-dev,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
 ifdef T
 	@$(RUN) pytest $(T) $(ARGS)
 else
@@ -108,44 +111,44 @@ else
 	@$(RUN) tests.support.postgres $(MAKE) --no-print-directory --keep-going --jobs=1 $(TEST_PARTS)
 endif
 
-test-unit: install ## Run one part of the tests; also test-system, -postgres, -spark, -dags, -cockpit, -e2e, -deploy-quick and -deploy-kubernetes.
+test-unit: install-dev ## Run one part of the tests; also test-system, -postgres, -spark, -dags, -cockpit, -e2e, -deploy-quick and -deploy-kubernetes.
 	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
 
-$(TEST_PARTS): test-%: install
+$(TEST_PARTS): test-%: install-dev
 	@$(RUN) pytest tests/$(subst -,/,$*) $(ARGS)
 
 test-tools: ## Check for the programs that the tests need; as root on Debian and Ubuntu, install them.
 	@$(PYTHON) tests/prerequisites.py
-	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory install-dev
 	@$(RUN) tests.support.browser
 	@$(RUN) tests.support.deploy_tools
 
 test-quick: lint ## Run lint, type checks and unit tests, without JVM, browser or database, in less than a minute.
 	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
 
-test-cluster: install ## Test the job on a Spark cluster: kills, scaling (15 to 20 minutes); WRITE_DOCS=1 writes docs/cluster.md.
+test-cluster: install-dev ## Test the job on a Spark cluster: kills, scaling (15 to 20 minutes); WRITE_DOCS=1 writes docs/cluster.md.
 	@$(RUN) pytest tests/cluster $(ARGS)
 
-test-deploy: install ## Run the services of docker/compose.yaml on this machine, as root, without a container engine.
+test-deploy: install-dev ## Run the services of docker/compose.yaml on this machine, as root, without a container engine.
 	@$(RUN) tests.support.deploy_tools
 	@$(RUN) pytest tests/deploy
 
-test-stops: install ## Stop the stream's query 200 times under load (10 minutes); STOPS= sets another number.
+test-stops: install-dev ## Stop the stream's query 200 times under load (10 minutes); STOPS= sets another number.
 	@STOPS=$(or $(STOPS),200) $(RUN) pytest tests/spark/test_stops.py
 
-soak: install ## Feed the stream inputs that are too large for make test; ARGS='--help' lists the cases and their sizes.
+soak: install-dev ## Feed the stream inputs that are too large for make test; ARGS='--help' lists the cases and their sizes.
 	@$(RUN) tests.programs.soak $(ARGS)
 
-chaos: install ## Inject faults into a real instance for 30 minutes, check for lost or doubled rows; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
+chaos: install-dev ## Inject faults into a real instance for 30 minutes, check for lost or doubled rows; MINUTES=, RATE=, FAULTS=, SEED=, ONLY=.
 	@$(RUN) tests.programs.chaos --report docs/reliability.md --minutes $(or $(MINUTES),30) --rate $(or $(RATE),2000) \
 		--faults $(or $(FAULTS),60) --seed $(or $(SEED),1) --only "$(ONLY)"
 
-bench: install ## Measure everything against its references (hours) and write docs/performance.md; ONLY=latency,start runs a part.
+bench: install-dev ## Measure everything against its references (hours) and write docs/performance.md; ONLY=latency,start runs a part.
 	@test -x $(VENV)/peers/bin/python || { $(PYTHON) -m venv $(VENV)/peers \
 		&& $(VENV)/peers/bin/pip install --quiet -r tests/programs/benchmarks/peers/requirements.txt; } || rm -rf $(VENV)/peers
 	@$(RUN) tests.programs.benchmarks $(if $(ONLY),--only $(ONLY))
 
-bench-quick: install ## Measure a part in four minutes and compare with the committed results; SAVE=1 replaces those.
+bench-quick: install-dev ## Measure a part in four minutes and compare with the committed results; SAVE=1 replaces those.
 	@$(RUN) tests.programs.benchmarks --quick $(if $(SAVE),--save)
 
 docs: install ## Render the generated docs: data dictionary, settings, DAGs, objectives, metrics, keys of the Spark connection.
@@ -156,12 +159,15 @@ docs: install ## Render the generated docs: data dictionary, settings, DAGs, obj
 	@$(RUN) include.metrics.page
 	@$(RUN) include.airflow.spark.reference
 
-screenshots: install ## Take the screenshots of docs/cockpit.md from the running platform.
+screenshots: install-dev ## Take the screenshots of docs/cockpit.md from the running platform.
 	@$(RUN) tests.programs.screenshots
 
-lock: install ## Compile requirements.txt from pyproject.toml.
-	@$(VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
-		--no-emit-index-url --no-emit-find-links -o requirements.txt --quiet
+COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-config \
+	--no-emit-index-url --no-emit-find-links --quiet
+
+lock: install ## Compile requirements.txt and tests/requirements.txt from pyproject.toml.
+	@$(COMPILE) pyproject.toml -o requirements.txt
+	@$(COMPILE) --group dev -c requirements.txt -o tests/requirements.txt
 
 docker-secrets: ## Create the containers' passwords and keys and docker/.env, as far as they are missing.
 	@docker/secrets.sh

@@ -21,34 +21,67 @@ from include.platform.installation import install
 from include.settings import REPOSITORY
 
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-LOCK = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+LOCK = install.REQUIREMENTS.read_text(encoding="utf-8")
+DEV_LOCK = install.DEV_REQUIREMENTS.read_text(encoding="utf-8")
+# A lock by the name of the list in pyproject.toml that it is compiled from.
+LOCKS = {"dependencies": LOCK, "dev": DEV_LOCK}
 
 
-def locked() -> dict[str, list[str]]:
-    """Return the versions of every package in the lock; a package has several where Python versions differ."""
+def locked(lock: str) -> dict[str, list[str]]:
+    """Return the versions of every package in a lock; a package has several where Python versions differ."""
     versions: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, re.MULTILINE):
+    for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE):
         versions.setdefault(name, []).append(version)
     return versions
 
 
-def direct_dependencies() -> list[Requirement]:
-    """Return the dependencies that pyproject.toml names."""
-    (block,) = re.findall(r"^dependencies = \[$(.*?)^\]$", PYPROJECT, re.MULTILINE | re.DOTALL)
+def direct_dependencies(name: str) -> list[Requirement]:
+    """Return the dependencies that a list of pyproject.toml names."""
+    (block,) = re.findall(rf"^{name} = \[$(.*?)^\]$", PYPROJECT, re.MULTILINE | re.DOTALL)
     return [Requirement(text) for text in re.findall(r'^    "([^"]+)",', block, re.MULTILINE)]
 
 
-def test_every_locked_package_has_hashes_and_no_address() -> None:
-    for name in locked():
-        assert "--hash=sha256:" in install.stanza(LOCK, name)
-    assert "://" not in LOCK
-    assert not re.search(r"^\s*(-i|--index-url|--extra-index-url|--find-links)\b", LOCK, re.MULTILINE)
+@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS)
+def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
+    for name in locked(lock):
+        assert "--hash=sha256:" in install.stanza(lock, name)
+    assert "://" not in lock
+    assert not re.search(r"^\s*(-i|--index-url|--extra-index-url|--find-links)\b", lock, re.MULTILINE)
 
 
-def test_lock_satisfies_the_direct_dependencies() -> None:
-    versions = locked()
-    for dependency in direct_dependencies():
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_satisfies_the_direct_dependencies(name: str) -> None:
+    versions = locked(LOCKS[name])
+    dependencies = direct_dependencies(name)
+    assert len(dependencies) > 10
+    for dependency in dependencies:
         assert all(version in dependency.specifier for version in versions[dependency.name]), str(dependency)
+
+
+def test_development_changes_no_package_of_the_platform() -> None:
+    platform = locked(LOCK)
+    shared = {name: versions for name, versions in locked(DEV_LOCK).items() if name in platform}
+    assert shared == {name: platform[name] for name in shared}
+    assert "playwright" not in platform
+
+
+def test_packages_for_development_are_added_once_and_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_network(monkeypatch)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setattr(install, "REQUIREMENTS", tmp_path / "requirements.txt")
+    monkeypatch.setattr(install, "DEV_REQUIREMENTS", tmp_path / "dev-requirements.txt")
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / "dev-requirements.txt").write_text(locked_as(wheel(tmp_path, "playwright", {"playwright.py": ""})))
+    place = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    (place / "installed").write_text(install.fingerprint(b"", sys.version_info[:2]))
+    assert install.main(place) == 0
+    assert not list(place.rglob("playwright.py"))
+    made = place.stat().st_ino
+    for _ in range(2):
+        assert install.main(place, dev=True) == 0
+        assert list(place.rglob("playwright.py"))
+    assert place.stat().st_ino == made
 
 
 def test_supported_versions_are_those_of_the_project() -> None:

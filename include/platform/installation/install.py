@@ -1,8 +1,9 @@
 """Create the virtual environment from the hash-locked requirements, using only Python's standard library.
 
-Run ``python3 -m include.platform.installation.install`` in the checkout, before anything is installed. A second run
-finds that nothing has changed and returns at once. Every Python 3 must be able to parse this file: a user of an old
-version then gets a message about the required version instead of a syntax error.
+Run ``python3 -m include.platform.installation.install`` in the checkout, before anything is installed; with ``--dev``
+it adds the packages for development and tests. A second run finds that nothing has changed and returns at once. Every
+Python 3 must be able to parse this file: a user of an old version then gets a message about the required version
+instead of a syntax error.
 
 The environment is created beside its final place and moved there when it is complete; until then the previous one
 stays as it is. It is never replaced while something runs in it.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 REQUIREMENTS = REPOSITORY / "requirements.txt"
+DEV_REQUIREMENTS = REPOSITORY / "tests" / "requirements.txt"
 OLDEST, NEWEST = (3, 11), (3, 13)
 # The packages take 1.6 GB, twice that while they are replaced, and the platform needs 3 GiB free for its data.
 LEAST_FREE_GIB = 6
@@ -37,10 +39,10 @@ class InstallError(Exception):
     """The environment cannot be created; the message ends with the remedy."""
 
 
-def main(environment: Path = REPOSITORY / ".venv") -> int:
-    """Create ``environment`` or bring it up to date, and return the exit status."""
+def main(environment: Path = REPOSITORY / ".venv", dev: bool = False) -> int:
+    """Create ``environment`` or bring it up to date, with ``dev`` also for development; return the exit status."""
     try:
-        _install(environment)
+        _install(environment, dev)
     except InstallError as error:
         _say(f"error: {error}")
         return 1
@@ -116,15 +118,19 @@ def _ancestors() -> "set[int]":
 
 def _is_current(environment: Path) -> bool:
     """Return whether the environment works and was created from this lock; its own Python counts, not that on PATH."""
-    stamp = environment / "installed"
+    return _is_stamped(environment, "installed", REQUIREMENTS)
+
+
+def _is_stamped(environment: Path, name: str, requirements: Path) -> bool:
+    stamp = environment / name
     python = python_of(environment)
     if python is None or not OLDEST <= python[0] <= NEWEST or not stamp.exists():
         return False
-    return stamp.read_text() == fingerprint(REQUIREMENTS.read_bytes(), python[0])
+    return stamp.read_text() == fingerprint(requirements.read_bytes(), python[0])
 
 
-def _install(environment: Path) -> None:
-    if _is_current(environment):
+def _install(environment: Path, dev: bool) -> None:
+    if _is_current(environment) and not (dev and _lacks_dev(environment)):
         return
     reason = unsupported(platform.system(), platform.machine(), platform.libc_ver()[0])
     if reason:
@@ -140,6 +146,21 @@ def _install(environment: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_current(environment):
             _replace(environment)
+        if dev and _lacks_dev(environment):
+            _add_dev(environment)
+
+
+def _lacks_dev(environment: Path) -> bool:
+    return not _is_stamped(environment, "installed-dev", DEV_REQUIREMENTS)
+
+
+def _add_dev(environment: Path) -> None:
+    """Add the packages for development. They change none of the others, so programs that run are not disturbed."""
+    _say("Adding the packages for development and tests")
+    _install_packages(environment / "bin" / "python", REQUIREMENTS, DEV_REQUIREMENTS)
+    version = python_of(environment)
+    assert version is not None
+    (environment / "installed-dev").write_text(fingerprint(DEV_REQUIREMENTS.read_bytes(), version[0]))
 
 
 def _replace(environment: Path) -> None:
@@ -175,11 +196,7 @@ def _replace(environment: Path) -> None:
     first.write_text("".join(stanza(REQUIREMENTS.read_text(), package) for package in _FIRST))
     # uv installs in parallel and takes a third of pip's time.
     _run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(first)], _NETWORK_REMEDY)
-    arguments = ["install", "--quiet", "--require-hashes", *_WHEELS_ONLY, *_LOCKED_BUILD, "-r", str(REQUIREMENTS)]
-    if _call([python, "-m", "uv", "pip", *arguments, "--python", python]):
-        # uv does not know a mirror that only pip's configuration names, for example.
-        _say("uv could not install them; trying pip, which takes a few minutes")
-        _run([python, "-m", "pip", *arguments, "--no-compile", "--use-pep517"], _NETWORK_REMEDY)
+    _install_packages(Path(python), REQUIREMENTS)
     relocate(new, environment)
     (new / "installed").write_text(fingerprint(REQUIREMENTS.read_bytes(), version))
     if environment.exists() or environment.is_symlink():
@@ -190,6 +207,16 @@ def _replace(environment: Path) -> None:
     # a failure is not fatal, since drivers then only start more slowly.
     _call([str(environment / "bin" / "python"), "-m", "include.platform.programs.driver_jvm"])
     _say(f"\rInstalled in {time.monotonic() - began:.0f} s")
+
+
+def _install_packages(python: Path, *requirements: Path) -> None:
+    arguments = ["install", "--quiet", "--require-hashes", *_WHEELS_ONLY, *_LOCKED_BUILD]
+    for path in requirements:
+        arguments += ["-r", str(path)]
+    if _call([str(python), "-m", "uv", "pip", *arguments, "--python", str(python)]):
+        # uv does not know a mirror that only pip's configuration names, for example.
+        _say("uv could not install them; trying pip, which takes a few minutes")
+        _run([str(python), "-m", "pip", *arguments, "--no-compile", "--use-pep517"], _NETWORK_REMEDY)
 
 
 def relocate(made: Path, place: Path) -> None:
@@ -219,7 +246,7 @@ def _continue_with_another_python() -> None:
     for name in _ANOTHER_PYTHON:
         path = shutil.which(name)
         if path and subprocess.call([path, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-            os.execv(path, [path, "-m", "include.platform.installation.install"])
+            os.execv(path, [path, "-m", "include.platform.installation.install", *sys.argv[1:]])
     oldest, newest, found = (".".join(map(str, version)) for version in (OLDEST, NEWEST, sys.version_info[:3]))
     raise InstallError(
         f"Python {oldest} to {newest} is needed, {sys.executable} is {found}. "
@@ -253,4 +280,4 @@ def _run(command: "list[str]", remedy: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(dev="--dev" in sys.argv[1:]))
