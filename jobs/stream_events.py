@@ -42,13 +42,20 @@ _log = logging.getLogger("stream_events")
 
 
 def build_session(settings: Settings) -> SparkSession:
-    """Return the Spark session with the settings of the job; the submitter decides where it runs."""
+    """Return the Spark session with the settings of the job; the submitter decides where it runs.
+
+    Spark SQL has no settings here, because the job uses no SQL: its plan is a scan whose rows are collected, one row
+    of two columns per task.
+    """
     session = (
         SparkSession.builder.appName("shopstream-stream-events")
         .config(map=DRIVER_PROMETHEUS)
-        # Under load a Python worker may need longer than the default 15 s to report.
+        # By default the JVM waits 15 s for Python to connect, be it a worker or the collecting driver. Under load this
+        # is too short.
         .config("spark.python.authenticate.socketTimeout", "120s")
+        # Only the newest progress is read; the default of 100 would stay in memory.
         .config("spark.sql.streaming.numRecentProgressUpdates", "10")
+        # Each batch adds two files to the checkpoint; the default is to keep those of 100 batches.
         .config("spark.sql.streaming.minBatchesToRetain", "10")
         # A stop that takes longer fails, and the process ends. By default it could hang for ever.
         .config("spark.sql.streaming.stopTimeout", f"{STOP_SECONDS}s")
@@ -57,10 +64,10 @@ def build_session(settings: Settings) -> SparkSession:
         # The old generation of the heap would otherwise fill up for an hour before Java collects it.
         .config("spark.cleaner.periodicGC.interval", "5min")
         .config("spark.ui.port", str(settings.ports["spark-driver-ui"]))
+        # The UI keeps finished work in the driver's heap, by default 1000 of each kind.
         .config("spark.ui.retainedJobs", "100")
         .config("spark.ui.retainedStages", "100")
         .config("spark.sql.ui.retainedExecutions", "50")
-        .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
     guard_callbacks(session)

@@ -78,8 +78,10 @@ class KubernetesCluster:
             conf={
                 "spark.kubernetes.driver.pod.name": pod,
                 "spark.driver.extraJavaOptions": joined(driver_options(), extra.driver_java_options),
+                # Without ExitOnOutOfMemoryError, an executor whose JVM ran out of memory stays alive without its task.
                 "spark.executor.extraJavaOptions": "-XX:+UseParallelGC -XX:+ExitOnOutOfMemoryError",
                 "spark.pyspark.python": extra.driver_python,
+                # Executors get no other variable of the environment; they need no settings.
                 "spark.executorEnv.PYTHONPATH": extra.job_home,
                 **{f"spark.kubernetes.driverEnv.{name}": value for name, value in environment.items()},
                 **extra.conf,

@@ -83,10 +83,13 @@ class StandaloneCluster:
             properties_file=str(properties) if properties else None,
             conf={
                 # spark-submit hands the driver over and exits, so the driver does not depend on a process of this task.
+                # This is Spark's default, stated because a spark-defaults.conf on this machine could change it.
                 "spark.standalone.submit.waitAppCompletion": "false",
-                "spark.driver.cores": "1",
+                # A worker gives a driver none of the options that Arrow needs; the cache makes the start quick.
                 "spark.driver.extraJavaOptions": joined(driver_options(), extra.driver_java_options),
+                # The Python of the driver, and through the driver that of the executors.
                 "spark.pyspark.python": extra.driver_python,
+                # By default the driver binds to the address of the machine's name, which other machines may reach.
                 **({"spark.driver.host": driver_host, "spark.driver.bindAddress": driver_host} if driver_host else {}),
                 **({} if is_local else self._confs_of_executors()),
                 **extra.conf,
@@ -105,6 +108,7 @@ class StandaloneCluster:
         return {
             # Without ExitOnOutOfMemoryError, an executor whose JVM ran out of memory stays alive and loses its task.
             "spark.executor.extraJavaOptions": "-XX:+UseParallelGC -XX:+ExitOnOutOfMemoryError",
+            # Python workers import the modules of this repository.
             "spark.executorEnv.PYTHONPATH": _BUNDLE if bundle else self._extra.job_home,
             **({"spark.archives": f"{bundle}#{_BUNDLE}"} if bundle else {}),
         }
