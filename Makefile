@@ -14,7 +14,7 @@ TEST_PARTS := test-system test-postgres test-deploy-quick test-deploy-kubernetes
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
+.PHONY: help install install-dev up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs docs-site lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -161,6 +161,10 @@ docs: install ## Render the generated docs: data dictionary, settings, DAGs, obj
 
 screenshots: install-dev ## Take the screenshots of docs/cockpit.md from the running platform.
 	@$(RUN) tests.programs.screenshots
+
+docs-site: install-dev ## Build the documentation as a site into build/docs, and check its links.
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --config-file .mkdocs.yml
+	@echo "Open build/docs/index.html"
 
 COMPILE := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-config \
 	--no-emit-index-url --no-emit-find-links --quiet
