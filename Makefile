@@ -9,6 +9,9 @@ RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
 # Unit tests wait more than they compute, so run two per core.
 JOBS ?= $(shell expr 2 \* $$(nproc))
+# These parts wait as well, for databases and schedulers: one test per core at a time, four at most.
+PARALLEL := test-postgres test-dags
+CORES := $(shell nproc | awk '{print ($$1 > 4) ? 4 : $$1}')
 # The parts that run real components, by the names of their targets: deploy-quick is tests/deploy/quick.
 TEST_PARTS := test-system test-postgres test-deploy-quick test-deploy-kubernetes test-spark test-dags test-cockpit test-e2e
 COMPOSE := docker compose --file docker/compose.yaml
@@ -101,8 +104,7 @@ lint: install-dev ## Check style, formatting and types.
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
-# The quick parts come first. The others run one test at a time, because each starts its own servers; they share one
-# PostgreSQL, and each runs whether or not an earlier one failed.
+# The quick parts come first. The others share one PostgreSQL, and each runs whether or not an earlier one failed.
 test: test-tools $(if $(T),install-dev,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
 ifdef T
 	@$(RUN) pytest $(T) $(ARGS)
@@ -115,7 +117,7 @@ test-unit: install-dev ## Run one part of the tests; also test-system, -postgres
 	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
 
 $(TEST_PARTS): test-%: install-dev
-	@$(RUN) pytest tests/$(subst -,/,$*) $(ARGS)
+	@$(RUN) pytest tests/$(subst -,/,$*) $(if $(filter $@,$(PARALLEL)),-n $(CORES)) $(ARGS)
 
 test-tools: ## Check for the programs that the tests need; as root on Debian and Ubuntu, install them.
 	@$(PYTHON) tests/prerequisites.py

@@ -33,6 +33,7 @@ from pyspark.sql.types import (
 )
 
 from include.contract import COLUMN_NAMES, COLUMNS, RULES
+from include.stream.intake.landing import SUFFIXES
 from include.stream.reading.csv_reader import read_file
 from include.stream.validation.validate import BROKEN_RULES, validate
 
@@ -57,7 +58,6 @@ SCHEMA = StructType(
     ]
 )
 
-_SUFFIXES = (".csv", ".csv.gz")
 _MAX_FILE_BYTES = 4 * 1024**3
 _MAX_FILES_PER_TRIGGER = 1000
 # The kernel stamps files with a clock of coarse ticks: a younger file may still get a neighbor with the same stamp.
@@ -128,7 +128,9 @@ class Options:
         """
         path = Path(self.path)
         if path.is_dir():
-            return sorted(one for one in path.iterdir() if one.name.endswith(_SUFFIXES) and one.name[0] not in "._")
+            return sorted(
+                one for one in path.iterdir() if one.name.lower().endswith(SUFFIXES) and one.name[0] not in "._"
+            )
         found = sorted(Path(one) for one in glob.glob(self.path) if Path(one).is_file())  # noqa: PTH207 (absolute patterns)
         if not found and not glob.has_magic(self.path):
             raise FileNotFoundError(f"{self.path} is neither a file nor a folder")

@@ -9,7 +9,7 @@ from typing import Any
 
 from yaml.nodes import Node, SequenceNode
 
-from include.contract import COLUMN_NAMES
+from include.contract import COLUMN_NAMES, COLUMNS, FILE_FAULTS
 from include.quality import catalog
 from include.quality.model import (
     COLUMN_PARAMETERS,
@@ -39,6 +39,9 @@ _NAME = re.compile(r"^[a-z0-9_]+$")
 _TABLE = re.compile(r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$")
 _SPAN = re.compile(r"^(\d+) (minute|hour|day)s?$")
 _REGEX_PARAMETERS = ("regex", "regex_list")
+# The sets of the contract, which a suite names instead of repeating their values.
+CONTRACT_SETS = {f"contract.{column.name}": list(column.values) for column in COLUMNS if column.values}
+CONTRACT_SETS["contract.faults"] = list(FILE_FAULTS)
 
 
 def read_suite(path: Path) -> tuple[Suite | None, list[str]]:
@@ -230,7 +233,7 @@ def _read_parameters(
     parameters: dict[str, Any] = {}
     for key, (key_node, value_node) in entries.items():
         if key in known:
-            parameters[key] = source.value(value_node)
+            parameters[key] = _contract_set(source, value_node, source.value(value_node))
         elif key not in CHECK_KEYS:
             source.fault(key_node, f"{expectation} takes no {key}{did_you_mean(key, [*known, *CHECK_KEYS])}")
     _check_regexes(source, entries, parameters)
@@ -243,6 +246,15 @@ def _read_parameters(
     except ValueError as error:
         _explain(source, item, entries, expectation, error)
     return parameters
+
+
+def _contract_set(source: YamlSource, node: Node, value: Any) -> Any:
+    """Return the set of the contract that a value names, or the value itself when it names none."""
+    if not isinstance(value, str) or not value.startswith("contract."):
+        return value
+    if value not in CONTRACT_SETS:
+        source.fault(node, f"{value} does not exist{did_you_mean(value, CONTRACT_SETS)}")
+    return CONTRACT_SETS.get(value, [])
 
 
 def _explain(source: YamlSource, item: Node, entries: Entries, expectation: str, error: ValueError) -> None:

@@ -66,6 +66,10 @@ def check(**lines: str) -> str:
         (check(value_set=""), "bad.yml:3: expect_column_values_to_be_in_set needs value_set"),
         (check(value_set="3"), "bad.yml:5: value_set: 3: value is not a valid list"),
         (
+            check(value_set="contract.curency"),
+            "bad.yml:5: contract.curency does not exist; did you mean contract.currency?",
+        ),
+        (
             check(severity="critcal"),
             "bad.yml:6: severity critcal does not exist; did you mean critical?",
         ),

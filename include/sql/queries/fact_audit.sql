@@ -15,7 +15,7 @@ FROM (
         min(event_time) AS first_event_at,
         min(channel) AS channel,
         min(device) AS device,
-        max(CASE event_type WHEN 'purchase' THEN 4 WHEN 'order' THEN 3 WHEN 'add_to_cart' THEN 2 WHEN 'view' THEN 1 ELSE 0 END)::smallint AS stage
+        max(shop.funnel_stage(event_type))::smallint AS stage
     FROM shop.events
     WHERE batch_id <= %(batch_id)s
     GROUP BY session_id

@@ -58,7 +58,7 @@ WITH changed AS (
         -- A session has one channel and one device. If a feed says otherwise, min() picks the same one every time.
         min(channel),
         min(device),
-        max(CASE event_type WHEN 'purchase' THEN 4 WHEN 'order' THEN 3 WHEN 'add_to_cart' THEN 2 WHEN 'view' THEN 1 ELSE 0 END)
+        max(shop.funnel_stage(event_type))
     FROM fresh
     WHERE NOT is_closed
     GROUP BY session_id
