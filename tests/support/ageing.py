@@ -1,4 +1,4 @@
-"""Time that passes for a whole shop: all that is on record becomes older."""
+"""Make everything in a shop's database older, as if time had passed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SQL = parse_queries(Path(__file__).with_suffix(".sql"))
 
 
 def age_all(settings: Settings, by: timedelta) -> None:
-    """Let everything have happened so much earlier, events included; make anew what is derived, and publish it."""
+    """Move everything that is recorded into the past, events included; then derive and publish the figures again."""
     with transaction(settings.dsn("owner")) as cursor:
         cursor.execute(_SQL["times"])
         for table, columns in cursor.fetchall():

@@ -1,4 +1,4 @@
-"""DAG runs as ``airflow dags test`` makes them: the real tasks, in one process, without a scheduler."""
+"""Run DAGs as ``airflow dags test`` does: the real tasks, in one process, without a scheduler."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 
 
 def connection_variables(settings: Settings) -> dict[str, str]:
-    """The platform's Connections as environment variables."""
+    """Return the platform's Connections as environment variables."""
     return {f"AIRFLOW_CONN_{one.pop('conn_id').upper()}": json.dumps(one) for one in airflow_connections(settings)}
 
 
 def make_metadata(home: Path) -> Path:
-    """Make a migrated metadata database of Airflow; returns its file."""
+    """Create and migrate a metadata database of Airflow, and return its file."""
     environment = {**os.environ, "AIRFLOW_HOME": str(home)}
     done = subprocess.run([_AIRFLOW, "db", "migrate"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -34,7 +34,7 @@ def make_metadata(home: Path) -> Path:
 
 
 class DagTest:
-    """One ``airflow dags test DAG --conf PARAMS``, running.
+    """A running ``airflow dags test DAG --conf PARAMS``.
 
     Parameters
     ----------
@@ -83,28 +83,28 @@ class DagTest:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """Return the output so far."""
         return self._log.read_text(errors="replace")
 
     def succeed(self, *, seconds: float) -> str:
-        """Wait for the run to succeed; returns its log."""
+        """Wait for the run to succeed, and return its log."""
         assert self.end(seconds=seconds) == 0, f"{self.dag_id} failed:\n{self.log[-8000:]}"
         return self.log
 
     def fail(self, *, seconds: float) -> str:
-        """Wait for the run to fail; returns its log."""
+        """Wait for the run to fail, and return its log."""
         assert self.end(seconds=seconds) != 0, f"{self.dag_id} succeeded:\n{self.log[-8000:]}"
         return self.log
 
     def end(self, *, seconds: float) -> int:
-        """Wait for the end of the run; returns 0 when it has succeeded."""
+        """Wait for the end of the run, and return 0 if it succeeded."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.dag_id} did not end within {seconds:.0f} s:\n{self.log[-8000:]}")
 
     def stop(self) -> None:
-        """End it, if it still runs."""
+        """End the run if it is still active."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -1,6 +1,6 @@
-"""Airflow inside the test process: a home of its own, and the plugin and auth manager of the platform.
+"""Configure Airflow inside the test process: its own home, the platform's plugin and auth manager.
 
-Airflow reads these variables when it is first imported: import this module before anything of Airflow.
+Airflow reads these variables when it is first imported, so import this module before anything of Airflow.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ os.environ.update(
 
 
 def remove() -> None:
-    """Delete it, when nothing is asked of Airflow any more."""
+    """Delete the home once nothing uses Airflow any more."""
     shutil.rmtree(HOME, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The Airflow UI as a person uses it."""
+"""Use the Airflow UI as a person does."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from playwright.sync_api import Page
 
 from tests.support.waiting import wait_until
 
-# Airflow lets five logins in forty seconds through, whoever they are of.
+# Airflow accepts five logins in forty seconds, of all users together.
 _TIMEOUT_SECONDS = 120
 
 
 def log_in(page: Page, url: str, name: str, password: str) -> None:
-    """Log in by the form, which leads to the home page; waits while Airflow refuses logins as too many."""
+    """Log in with the form, which leads to the home page; wait while Airflow refuses further logins."""
     wait_until(lambda: _is_let_in(page, url, name, password), seconds=_TIMEOUT_SECONDS, what=f"{name} to be logged in")
     page.wait_for_url(f"{url}/")
 
 
 def _is_let_in(page: Page, url: str, name: str, password: str) -> bool:
-    """Whether the login was not one too many."""
+    """Return whether Airflow accepted the login, rather than refusing it as one too many."""
     page.goto(url)
     page.fill("input[name=username]", name)
     page.fill("input[name=password]", password)

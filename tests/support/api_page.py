@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, as one script: run as they stand but for the address and the password file."""
+"""Run the examples of docs/api.md as one script, with only the address and the password file replaced."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _URL, _PASSWORD_FILE = "http://127.0.0.1:8080", ".shopstream/secrets/admin-passw
 
 
 def examples() -> list[str]:
-    """Every block that is meant to be run, in the order of the page."""
+    """Return every block that is meant to be run, in the order of the page."""
     return _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
 
 
 def run_examples(url: str, password_file: Path) -> list[str]:
-    """Run the blocks one after the other in one shell against a server; returns what each printed."""
+    """Run the blocks one after the other in one shell against a server, and return the output of each."""
     mark = "-- end of block --"
     script = f"\necho '{mark}'\n".join(examples())
     assert _URL in script

@@ -1,7 +1,7 @@
-"""A Chromium for the browser tests: one that is installed, or Playwright's own.
+"""Find or fetch a Chromium for the browser tests: an installed one, or Playwright's.
 
-``python -m tests.support.browser`` makes sure that there is one; `make test` runs it first, so that a missing one is
-told in the first second and not after ten minutes.
+``python -m tests.support.browser`` makes sure that there is one. `make test` runs it first, so that a missing browser
+is reported in the first second.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# None of the browser's own business may leave the machine; its sandbox refuses to run as root, as containers and CI do.
+# The browser must send nothing of its own to the network; its sandbox does not work as root, which CI runs as.
 _ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -31,7 +31,7 @@ _REMEDY = (
 
 
 def chromium() -> str | None:
-    """The path of a Chromium, or None."""
+    """Return the path of a Chromium, or None."""
     for name in _NAMES:
         if found := shutil.which(name):
             return found
@@ -41,13 +41,13 @@ def chromium() -> str | None:
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start it, without a window; the caller closes it."""
+    """Start Chromium without a window; the caller closes it."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     return playwright.chromium.launch(executable_path=chromium(), args=[*_ARGUMENTS, *sandbox])
 
 
 def main() -> int:
-    """Make sure that there is one; returns the exit status."""
+    """Make sure that there is a Chromium, and return the exit status."""
     if chromium() is None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
     if chromium() is None:

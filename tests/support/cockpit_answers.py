@@ -1,6 +1,6 @@
-"""Answers of the cockpit's API as a busy shop would get them, made of its own models so that they cannot drift from it.
+"""Build answers of the cockpit's API as a busy shop gets them, from its own models, so that they match the API.
 
-The names hold what a page must show as text: quotes, markup, other scripts.
+The names contain text that a page must escape: quotes, markup, other scripts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECOND = timedelta(seconds=1)
 
 
 def _wave(index: int, low: float, high: float) -> float:
-    """A number that goes up and down, the same each time."""
+    """Return a number that rises and falls, the same each time."""
     return low + (high - low) * (0.5 + 0.3 * math.sin(index / 4) + 0.2 * math.sin(index * 1.7))
 
 
@@ -37,7 +37,7 @@ def _trust(now: datetime, table: str, *, seconds: float = 0.6, verdict: str = "p
 
 
 def overview(now: datetime) -> models.Overview:
-    """The first page: live, but for one view that is held back."""
+    """Build the overview: live, with one view held back."""
     live = _trust(now, "rollup_minute")
     view = _trust(now, "mart_conversion_funnel", seconds=140)
     held = _trust(now, "mart_product_performance", seconds=760, verdict="failed", is_held=True)
@@ -155,7 +155,7 @@ def overview(now: datetime) -> models.Overview:
 
 
 def daily(now: datetime) -> models.Daily:
-    """Seven days in each currency, of which today is not over and two were restated."""
+    """Build seven days in each currency; today is incomplete, and two days were restated."""
     restated = models.Restated(
         restated_at=now - 3 * _MINUTE,
         times=4,
@@ -185,12 +185,12 @@ def daily(now: datetime) -> models.Daily:
 
 
 def condition(state: models.StreamState, **more: Any) -> models.StreamCondition:
-    """Whether the stream runs."""
+    """Build the state of the stream."""
     return models.StreamCondition(**{"state": state, "since": None, "requested_by": None, "reason": None, **more})
 
 
 def empty_overview(now: datetime) -> models.Overview:
-    """The first page before the first event."""
+    """Build the overview before the first event."""
     none = models.Trust(table_name="rollup_minute", fresh_at=None, reject_share=None, verdict=None, checked_at=None)
     begin = now.replace(second=0, microsecond=0) - 59 * _MINUTE
     zero = {"events": 0, "views": 0, "wishlist_adds": 0, "cart_adds": 0, "order_lines": 0, "purchases": 0}
@@ -231,7 +231,7 @@ def empty_overview(now: datetime) -> models.Overview:
 
 
 def stream(now: datetime, *, desired_state: str = "run", state: str = "running") -> models.Stream:
-    """The stream after one restart."""
+    """Build the state of a stream that was restarted once."""
     run = models.Run(
         epoch=12,
         mode="continuous",
@@ -277,7 +277,7 @@ def stream(now: datetime, *, desired_state: str = "run", state: str = "running")
 
 
 def batches(now: datetime, number: int = 120) -> models.Page[models.Batch]:
-    """Batches of which a few were slow."""
+    """Build batches, some of which were slow."""
     items = []
     for index in range(number):
         slow = 4 if index % 37 == 20 else 1
@@ -320,7 +320,7 @@ def _retracted(now: datetime) -> models.Retracted:
 
 
 def files(now: datetime, number: int = 60) -> models.Page[models.File]:
-    """Files of which one waits, one is in quarantine, one was taken back, and one was large."""
+    """Build files: one waits, one is quarantined, one was retracted, and one is large."""
     items = []
     for index in range(number):
         states: dict[int, models.FileState] = {0: "admitted", 4: "quarantined", 5: "retracted"}
@@ -353,7 +353,7 @@ def files(now: datetime, number: int = 60) -> models.Page[models.File]:
 
 
 def backlog(now: datetime) -> list[models.BacklogMinute]:
-    """Two hours in which few files waited."""
+    """Build two hours in which few files waited."""
     begin = now.replace(second=0, microsecond=0) - 119 * _MINUTE
     return [
         models.BacklogMinute(minute=begin + index * _MINUTE, files=None if index == 30 else int(_wave(index, 0, 9)))
@@ -362,7 +362,7 @@ def backlog(now: datetime) -> list[models.BacklogMinute]:
 
 
 def file_rejects(*, raw: bool = True) -> list[models.FileReject]:
-    """Why rows of a file were rejected."""
+    """Build the reasons why rows of a file were rejected."""
     return [
         models.FileReject(
             reason="unit_price_invalid",
@@ -375,7 +375,7 @@ def file_rejects(*, raw: bool = True) -> list[models.FileReject]:
 
 
 def restatements(now: datetime) -> models.Page[models.Restatement]:
-    """A day that was restated, and a row that is new."""
+    """Build a restated day and a new row."""
     common = {"view_name": "mart_daily_kpis", "day": now.date(), "cause": "late events", "detail": {}}
     return models.Page[models.Restatement](
         items=[
@@ -404,7 +404,7 @@ RUN_ID = "file_8999__2026-11-24T23:12:05.000000"
 
 
 def request(now: datetime, phase: models.RequestPhase = "waiting", **more: Any) -> models.RetractionRequestDetail:
-    """A request to take a delivery back, with its dry run."""
+    """Build a request for a retraction, with its dry run."""
     changes = [
         models.FigureChange(
             view_name="mart_daily_kpis",
@@ -442,7 +442,7 @@ def request(now: datetime, phase: models.RequestPhase = "waiting", **more: Any) 
 
 
 def failed_request(now: datetime) -> models.RetractionRequestDetail:
-    """A request that was refused."""
+    """Build a request that was refused."""
     return request(now, "failed", dag_run_id="file_7", file_name=None, fault=f"past retention {MARKUP}", dry_run=None)
 
 
@@ -451,7 +451,7 @@ def _listed(one: models.RetractionRequestDetail) -> models.RetractionRequest:
 
 
 def retractions(now: datetime) -> models.Page[models.Retraction]:
-    """Two retractions, one of several files."""
+    """Build two retractions, one of several files."""
     return models.Page[models.Retraction](
         items=[
             models.Retraction(
@@ -474,7 +474,7 @@ def retractions(now: datetime) -> models.Page[models.Retraction]:
 
 
 def rejects(now: datetime) -> models.Rejects:
-    """An hour of rejected rows."""
+    """Build an hour of rejected rows."""
     reasons = {
         "unit_price_not_positive": ("unit_price is zero or negative", 1_802),
         "currency_unknown": ("currency is none of EUR, GBP, USD", 1_211),
@@ -495,7 +495,7 @@ def rejects(now: datetime) -> models.Rejects:
 
 
 def samples(now: datetime, *, raw: bool = True) -> models.Page[models.RejectSample]:
-    """Rejected rows; without the rows themselves for viewers."""
+    """Build rejected rows; viewers do not see their text."""
     return models.Page[models.RejectSample](
         items=[
             models.RejectSample(
@@ -536,7 +536,7 @@ def _run(now: datetime, number: int, suite: str, verdict: str, failures: int = 0
 
 
 def suites(now: datetime) -> list[models.Suite]:
-    """One suite that fails, one with a warning, and the rest good."""
+    """Build one suite that fails, one with a warning, and others that pass."""
     verdicts = {
         "mart_product_performance": "failed",
         "events": "warned",
@@ -564,7 +564,7 @@ def suites(now: datetime) -> list[models.Suite]:
 
 
 def quality_run(now: datetime, suite: models.Suite) -> models.QualityRunDetail:
-    """The results of the last run of a suite."""
+    """Build the results of the last run of a suite."""
     severity = "critical" if suite.last.verdict == "failed" else "warning"
     failed = [
         models.CheckResult(
@@ -600,7 +600,7 @@ def quality_run(now: datetime, suite: models.Suite) -> models.QualityRunDetail:
 
 
 def views(now: datetime) -> list[models.View]:
-    """Views of which one is held back."""
+    """Build the views, one of which is held back."""
     names = ("mart_product_performance", "mart_category_performance", "mart_daily_kpis", "mart_revenue_hourly")
     return [
         models.View(
@@ -631,7 +631,7 @@ def _attainment(month: date, minutes: int, met: int) -> models.Attainment:
 
 
 def objectives(now: datetime) -> list[models.Objective]:
-    """One objective that is missed now, and three that are met."""
+    """Build one objective that is missed now, and three that are met."""
     promised = {
         "freshness": ("events are in PostgreSQL in time", "seconds", 7.2, 5.0, False),
         "backlog": ("few files wait", "files", 2.0, 500.0, True),
@@ -661,7 +661,7 @@ def objectives(now: datetime) -> list[models.Objective]:
 
 
 def misses(now: datetime) -> models.Page[models.Miss]:
-    """One miss that lasts, and one that a person has looked at."""
+    """Build one miss that continues, and one that a user has annotated."""
     return models.Page[models.Miss](
         items=[
             models.Miss(
@@ -696,7 +696,7 @@ def misses(now: datetime) -> models.Page[models.Miss]:
 
 
 def alerts(now: datetime, *, is_open: bool = True) -> models.AlertPage:
-    """Alerts of each severity."""
+    """Build alerts of each severity."""
     titles = {
         "critical": "mart_product_performance is held back: a critical check failed",
         "warning": f"Rejected rows above 5 %: {MARKUP}",
@@ -733,7 +733,7 @@ def alerts(now: datetime, *, is_open: bool = True) -> models.AlertPage:
 
 
 def alert(now: datetime, one: models.ListedAlert) -> models.AlertDetail:
-    """An alert of which one message was sent, and one failed."""
+    """Build an alert with one notification sent and one failed."""
     common = {"occasion": "raised", "due_at": now - 22 * _MINUTE}
     sent = {"channel": "alerts_mail", "state": "sent", "attempts": 1, "sent_at": now - 21 * _MINUTE, "last_error": None}
     failed = {"channel": "alerts_slack", "state": "failed", "attempts": 8, "sent_at": None, "last_error": "HTTP 500"}
@@ -742,7 +742,7 @@ def alert(now: datetime, one: models.ListedAlert) -> models.AlertDetail:
 
 
 def actions(now: datetime) -> models.Page[models.Action]:
-    """What a person did."""
+    """Build the actions of a user."""
     return models.Page[models.Action](
         items=[
             models.Action(
@@ -759,7 +759,7 @@ def actions(now: datetime) -> models.Page[models.Action]:
 
 
 def answers(now: datetime | None = None, *, can_act: bool = True) -> dict[str, Any]:
-    """Every answer that the pages ask for, by path below ``api/v1/`` without its query."""
+    """Build every answer that the pages request, by path below ``api/v1/`` without its query."""
     now = now or datetime.now(UTC)
     all_suites = suites(now)
     opened, over = alerts(now), alerts(now, is_open=False)

@@ -1,7 +1,7 @@
-"""The pages of the cockpit in a real browser with answers of our choice: no server, no network.
+"""Show the cockpit's pages in a real browser with canned answers, without a server or network.
 
-The states that a healthy platform does not show (Postgres away, signed out, empty, markup in a name) are seen here;
-that the pages work with the real API is for tests/e2e/test_cockpit.py.
+This covers the states that a healthy platform does not show: Postgres down, signed out, empty, markup in a name.
+tests/e2e/test_cockpit.py tests the pages with the real API.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from include.airflow import cockpit
 from tests.support.browser import launch
 
 STATIC = Path(cockpit.__file__).parent / "static"
-# A trustworthy origin of which no server exists: all of it is answered here.
+# A secure origin without a server: every request to it is answered here.
 ORIGIN = "http://shop.localhost"
 _JSON = TypeAdapter(Any)
 _TIMEOUT_MS = 10_000
@@ -30,7 +30,7 @@ _TIMEOUT_MS = 10_000
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A Chromium of its own."""
+    """Yield a Chromium."""
     with sync_playwright() as playwright:
         chromium = launch(playwright)
         yield chromium
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Cockpit:
-    """What stands in for the server: ``answers`` by path, ``faults`` by path or "*" as (status, title, detail)."""
+    """Stand in for the server: ``answers`` by path, ``faults`` by path or "*" as (status, title, detail)."""
 
     def __init__(self, page: Page, answers: dict[str, Any], *, below: str = "") -> None:
         self.page = page
@@ -56,13 +56,13 @@ class Cockpit:
         page.on("console", lambda said: self._heard(said.type, said.text))
 
     def open(self, name: str) -> Page:
-        """Go to a page, until its first answer is shown or a notice says why not."""
+        """Open a page and wait until it shows its first answer or a notice."""
         self.page.goto(f"{ORIGIN}{self._path}{name}")
         self.page.locator("main > :nth-child(2):not(:empty), #notices:not(:empty)").first.wait_for()
         return self.page
 
     def _heard(self, kind: str, text: str) -> None:
-        # The browser itself writes of each answer that is not good; whether that was meant, the test knows.
+        # The browser logs each failed request itself; whether the failure was intended, the test knows.
         if kind == "error" and "Failed to load resource" not in text:
             self.errors.append(text)
 
@@ -96,7 +96,7 @@ class Cockpit:
         if "before" in query:
             state = f"{state}{'&' if '?' in state else '?'}before={query['before'][0]}"
         if state in self.slow:
-            # Until the test lets it go; others are answered meanwhile.
+            # The test releases this answer later; other requests are answered meanwhile.
             self.slow[state].append(lambda: self._fulfill(route, request, state, path))
             return
         self._fulfill(route, request, state, path)

@@ -1,4 +1,4 @@
-"""Reads docker/compose.yaml and the Dockerfiles as an engine does, as far as they use what there is."""
+"""Read docker/compose.yaml and the Dockerfiles as an engine does, as far as they use its features."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<default>[^}]*))?\}")
 
 
 def read_environment(path: Path) -> dict[str, str]:
-    """The variables of a file like .env."""
+    """Return the variables of a file like .env."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
 def read_compose(variables: Mapping[str, str] = {}) -> dict[str, Any]:
-    """The compose file with its variables filled in, each of which must be known or have a default."""
+    """Return the compose file with its variables replaced; each must be known or have a default."""
 
     def fill(value: Any) -> Any:
         if isinstance(value, str):
@@ -42,7 +42,7 @@ def read_compose(variables: Mapping[str, str] = {}) -> dict[str, Any]:
 
 
 def variables_of_compose() -> set[str]:
-    """The names of all variables that the compose file mentions."""
+    """Return the names of all variables that the compose file mentions."""
     text = "\n".join(
         line for line in COMPOSE_FILE.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")
     )
@@ -58,27 +58,27 @@ def _value_of(found: re.Match[str], variables: Mapping[str, str]) -> str:
 
 @dataclass
 class Image:
-    """What the last stage of a Dockerfile says of its containers."""
+    """The properties that the last stage of a Dockerfile gives to containers."""
 
     base: str
     entrypoint: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     directory: str = "/"
-    # Of its user.
+    # The home directory of the image's user.
     home: str = "/"
-    # From a path of the repository to one of the image.
+    # Paths of the image by paths of the repository.
     files: dict[str, str] = field(default_factory=dict)
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
-    """The instructions of a Dockerfile in their order: word and arguments."""
+    """Yield the instructions of a Dockerfile in order: word and arguments."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", " ", text).splitlines()
     return [(word, rest) for word, _, rest in (line.strip().partition(" ") for line in lines) if word]
 
 
 def read_dockerfile(path: Path) -> Image:
-    """Read the last stage; what an earlier stage hands over is taken from the same place of the repository."""
+    """Read the last stage; files from an earlier stage are taken from the same path of the repository."""
     image = Image("")
     for word, rest in instructions(path):
         if word == "FROM":

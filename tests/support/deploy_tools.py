@@ -1,4 +1,4 @@
-"""Fetch what the tests of docker/ need beside the programs of ``tests/prerequisites.py``: a PostgreSQL with TLS.
+"""Fetch what the tests of docker/ need in addition to ``tests/prerequisites.py``: a PostgreSQL with TLS.
 
 ``make test`` runs ``python -m tests.support.deploy_tools`` first, so that a failure is reported before the tests begin.
 """
@@ -12,7 +12,7 @@ from tests.support.tls_postgres import binaries
 
 
 def main() -> int:
-    """Fetch it unless it is there; returns the exit status."""
+    """Fetch it if it is missing, and return the exit status."""
     try:
         binaries()
     except PlatformError as error:

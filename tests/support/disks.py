@@ -1,4 +1,4 @@
-"""A small disk of a test's own, which can be filled to the last byte or the last inode."""
+"""Provide a small disk for one test, which can be filled to the last byte or inode."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small_disk(path: Path, options: str) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, leave_bytes: int = 0) -> Path:
-    """Take all room but ``leave_bytes``, as something outside may; returns the file that takes it."""
+    """Fill the disk except for ``leave_bytes``, and return the file that does so."""
     ballast = disk / "ballast"
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     with ballast.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Generated files read back by the plainest means, and an opinion of its own on what is wrong with a row."""
+"""Read generated files with the simplest code, and find their faults independently of the contract's rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = datetime(2026, 3, 4, 17, 30, tzinfo=UTC)
 
 
 def make_options(**changes: Any) -> GeneratorOptions:
-    """A run of 6,000 rows in 12 files that is not paced, with some of everything."""
+    """Return options for 6,000 rows in 12 files that are not paced, with some of every kind."""
     values = {
         "seed": 7,
         "start": START,
@@ -36,52 +36,52 @@ def make_options(**changes: Any) -> GeneratorOptions:
 
 
 def content(file: GeneratedFile) -> bytes:
-    """The bytes of a generated file."""
+    """Return the bytes of a generated file."""
     return b"".join(bytes(part) for part in file.content)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its bytes, and its fields by name when it has as many as the header."""
+    """One row: its bytes, and its fields by name if it has as many as the header."""
 
     raw: bytes
     fields: dict[str, str]
 
     @property
     def time(self) -> datetime:
-        """The event time of a valid row."""
+        """Return the event time of a valid row."""
         return parse_time(self.fields["event_time"])
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time with Z."""
+    """Parse an ISO 8601 time with Z."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def read_rows(data: bytes) -> list[Row]:
-    """The rows after the header; no field of a generated file holds a line break."""
+    """Return the rows after the header; no field of a generated file contains a line break."""
     header, *lines = data.removesuffix(b"\n").split(b"\n")
     assert header.decode().split(",") == list(COLUMN_NAMES)
     rows = []
     for line in lines:
-        # The csv module of Python 3.10 refuses NUL; what stands for it does not matter here.
+        # The csv module of Python 3.10 refuses NUL, so replace it.
         text = line.decode("utf-8", "replace").replace("\0", "?")
         fields = next(csv.reader(io.StringIO(text)))
         rows.append(Row(line, dict(zip(COLUMN_NAMES, fields, strict=True)) if len(fields) == len(COLUMN_NAMES) else {}))
     return rows
 
 
-# A quoted field with something between its closing quote and the next comma.
+# A quoted field with text between its closing quote and the next comma.
 _MISQUOTED = re.compile(rb'(?:^|,)"(?:[^"]|"")*"[^",]')
 
 
 def all_files(**changes: Any) -> list[GeneratedFile]:
-    """Every file of a run."""
+    """Return every file of a run."""
     return list(generate_files(make_options(**changes)))
 
 
 def faults(row: Row) -> list[str]:
-    """The codes of all rules that the row breaks, by plain Python; the clock stands well after the run."""
+    """Return the codes of all rules that a row breaks, in plain Python, as of a time well after the run."""
     if not row.fields:
         return ["row_ragged"]
     if b"\0" in row.raw:
@@ -134,7 +134,7 @@ def _field_faults(fields: dict[str, str]) -> Iterator[str]:
 
 
 def id_time(event_id: str) -> datetime:
-    """The time inside a UUIDv7; far away when it is past what Python can say."""
+    """Return the time inside a UUIDv7, or a far one if Python cannot represent it."""
     milliseconds = int(event_id[:8] + event_id[9:13], 16)
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)

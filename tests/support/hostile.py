@@ -1,7 +1,7 @@
-"""Inputs that a landing folder must survive: what each is, and what must become of it.
+"""Define inputs that a landing folder must survive, and the outcome of each.
 
-A case is one line of a table; it makes deliveries, which say themselves what is to be found in the database after they
-were delivered. ``tests/spark/test_hostile_inputs.py`` delivers them all to one running stream and compares.
+A case is one line of a table. It makes deliveries, which state what the database must contain afterwards.
+``tests/spark/test_hostile_inputs.py`` delivers all of them to one running stream and compares.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.rows import at
 _numbers = itertools.count(1)
 
 MIB = 1024 * 1024
-# What the stream of these cases is run with: small enough that its limits are met.
+# The settings of the stream for these cases, small enough that its limits are reached.
 PART_BYTES = MIB
 MAX_FILE_BYTES = 128 * MIB
 
@@ -42,7 +42,7 @@ Placing = Callable[[Path, "HostileFile"], Callable[[], None] | None]
 
 
 def by_rename(folder: Path, delivery: HostileFile, *, mode: int = 0o644, modified_at: float | None = None) -> None:
-    """As a good sender does."""
+    """Deliver as a correct sender does."""
     hidden = folder / f".{os.getpid()}.part"
     hidden.write_bytes(delivery.content)
     hidden.chmod(mode)
@@ -52,7 +52,7 @@ def by_rename(folder: Path, delivery: HostileFile, *, mode: int = 0o644, modifie
 
 
 def by_hard_link(folder: Path, delivery: HostileFile) -> Callable[[], None]:
-    """By rename, with a second name elsewhere: what is returned appends a row through that one."""
+    """Deliver by rename, with a second name elsewhere; the returned function appends a row through that name."""
     hidden = folder / f".{delivery.name}"
     hidden.write_bytes(delivery.content)
     elsewhere = folder.with_name(f"{folder.name}-{delivery.name}")
@@ -67,25 +67,25 @@ def by_hard_link(folder: Path, delivery: HostileFile) -> Callable[[], None]:
 
 
 def as_symlink(folder: Path, delivery: HostileFile) -> None:
-    """A link to a good file elsewhere."""
+    """Deliver a link to a good file elsewhere."""
     target = folder.with_name(f"{folder.name}-elsewhere.csv")
     target.write_bytes(delivery.content)
     (folder / delivery.name).symlink_to(target)
 
 
 def as_fifo(folder: Path, delivery: HostileFile) -> None:
-    """A pipe that nobody writes: opening it the usual way would wait for ever."""
+    """Deliver a pipe that nobody writes to; opening it normally would block for ever."""
     os.mkfifo(folder / delivery.name)
 
 
 def as_directory(folder: Path, delivery: HostileFile) -> None:
-    """A folder with the file in it."""
+    """Deliver a folder with the file in it."""
     (folder / delivery.name).mkdir()
     (folder / delivery.name / "inside.csv").write_bytes(delivery.content)
 
 
 def in_halves(folder: Path, delivery: HostileFile) -> Callable[[], None]:
-    """Write the first half under the final name and keep the file open; what is returned writes the rest."""
+    """Write the first half under the final name and keep the file open; the returned function writes the rest."""
     writer = (folder / delivery.name).open("wb")
     middle = len(delivery.content) // 2
     writer.write(delivery.content[:middle])
@@ -99,14 +99,14 @@ def in_halves(folder: Path, delivery: HostileFile) -> Callable[[], None]:
 
 
 def renamed_too_early(folder: Path, delivery: HostileFile) -> Callable[[], None]:
-    """As ``in_halves``, but renamed into place while it is half-written."""
+    """Deliver as ``in_halves``, but rename the file into place while it is half-written."""
     finish = in_halves(folder, replace(delivery, name=f".{delivery.name}"))
     (folder / f".{delivery.name}").rename(folder / delivery.name)
     return finish
 
 
 class Verdict(Enum):
-    """The outcome that an input must have."""
+    """The required outcome of an input."""
 
     OK = "taken"
     ROW = "row rejected"
@@ -118,7 +118,7 @@ class Verdict(Enum):
 
 
 class Wave(Enum):
-    """When a delivery is delivered."""
+    """When a delivery is made."""
 
     FIRST = 1
     """Before the stream starts."""
@@ -130,7 +130,7 @@ class Wave(Enum):
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that must be in ``shop.rejects``; ``raw`` None leaves its text unchecked."""
+    """A row that must be in ``shop.rejects``; with ``raw`` None its text is not compared."""
 
     line: int
     reasons: tuple[str, ...]
@@ -176,20 +176,20 @@ class HostileFile:
 
     @property
     def stored_name(self) -> str:
-        """Its name as ``shop.files`` has it: bytes that are not UTF-8 are escaped."""
+        """Return its name as ``shop.files`` has it, with bytes that are not UTF-8 escaped."""
         return self.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of hostile input: what it is, the outcome that it must have, and a maker of its deliveries."""
+    """One kind of hostile input: its description, its outcome, and a function that makes its deliveries."""
 
     what: str
     verdict: Verdict
     make: Callable[[], HostileFile | list[HostileFile]]
 
     def deliveries(self) -> list[HostileFile]:
-        """Its deliveries, made anew; those without a name are named after the case."""
+        """Return new deliveries of the case; those without a name are named after it."""
         made = self.make()
         slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in self.what)[:60]
         return [
@@ -204,66 +204,66 @@ HEADER = csv_text([]).encode()
 
 
 def line_of(row: Row) -> str:
-    """The row as the line of a file, without its end."""
+    """Return the row as the line of a file, without its end."""
     return csv_text([row]).split("\n", 1)[1].removesuffix("\n")
 
 
 def taken(*rows: Row, **changes: Any) -> HostileFile:
-    """An ordinary file, all of whose rows must be stored; ``changes`` are those of the delivery."""
+    """Return an ordinary file, all rows of which must be stored; ``changes`` are fields of the delivery."""
     return replace(HostileFile(csv_text(rows).encode(), stored=rows), **changes)
 
 
 def good_rows(count: int = 3) -> list[Row]:
-    """Valid rows, no two the same."""
+    """Return valid rows, all different."""
     return [valid_row() for _ in range(count)]
 
 
 def with_fields(*changes: Mapping[str, str | None]) -> HostileFile:
-    """A file with a row for each set of changed fields, which must be stored exactly so."""
+    """Return a file with a row for each set of changed fields, which must be stored exactly so."""
     return taken(*(valid_row(**one) for one in changes))
 
 
 def with_line(line: bytes, *reasons: str, raw: str | None = None) -> HostileFile:
-    """A file with this line between two good ones, which must be rejected for these reasons."""
+    """Return a file with this line between two good ones; it must be rejected for these reasons."""
     before, after = good_rows(2)
     content = HEADER + line_of(before).encode() + b"\n" + line + b"\n" + line_of(after).encode() + b"\n"
     return HostileFile(content, stored=[before, after], rejects=[Reject(3, reasons, raw)])
 
 
 def with_field(reasons: str | Sequence[str], **changes: str | None) -> HostileFile:
-    """A file with a row that has these fields between two good ones; it must be rejected, raw text and all reasons."""
+    """Return a file with a row of these fields between two good ones; its raw text and all reasons are checked."""
     line = line_of(valid_row(**changes))
     return with_line(line.encode(), *((reasons,) if isinstance(reasons, str) else reasons), raw=line)
 
 
 def with_bytes(corrupted: bytes, reason: str, raw: str) -> HostileFile:
-    """A file with a row that holds these bytes between two good ones."""
+    """Return a file with a row that contains these bytes, between two good ones."""
     line = line_of(valid_row(product_name="Caf@"))
     return with_line(line.encode().replace(b"@", corrupted), reason, raw=line.replace("@", raw))
 
 
 def at_fault(fault: str, content: bytes, **changes: Any) -> HostileFile:
-    """A file that must be quarantined whole."""
+    """Return a file that must be quarantined as a whole."""
     return replace(HostileFile(content, fault=fault), **changes)
 
 
 def packed(fault: str, corrupt: Callable[[bytes], bytes]) -> HostileFile:
-    """A gzip file of many good rows, corrupted."""
+    """Return a gzip file of many good rows, corrupted by ``corrupt``."""
     return at_fault(fault, corrupt(gzip.compress(csv_text(good_rows(500)).encode())), name=f"{corrupt.__name__}.csv.gz")
 
 
 def truncated(content: bytes) -> bytes:
-    """Without its last fifth."""
+    """Remove the last fifth."""
     return content[: len(content) * 4 // 5]
 
 
 def bad_checksum(content: bytes) -> bytes:
-    """With another CRC-32 in the trailer (RFC 1952, section 2.3.1)."""
+    """Replace the CRC-32 in the trailer (RFC 1952, section 2.3.1)."""
     return content[:-8] + bytes([content[-8] ^ 0xFF]) + content[-7:]
 
 
 def header_with(columns: Iterable[str]) -> bytes:
-    """A file with these columns and one row."""
+    """Return a file with these columns and one row."""
     row = valid_row()
     names = list(columns)
     return csv_text([{name: row.get(name, "x") for name in names}], names).encode()
@@ -294,7 +294,7 @@ def repeated_column() -> HostileFile:
 
 
 def bomb() -> HostileFile:
-    """Two thousand times smaller packed than unpacked: good rows first, then the limit is passed."""
+    """Return a file two thousand times smaller packed than unpacked: good rows first, then rows past the limit."""
     rows = csv_text(good_rows()).encode()
     blank = b"\n" * MIB
     packed_blank = gzip.compress(blank)
@@ -334,7 +334,7 @@ def large_field() -> HostileFile:
 
 
 def large_quoted_field() -> HostileFile:
-    """Closed, but ten times longer than any row may be."""
+    """Return a quoted field that is closed, but ten times longer than a row may be."""
     line = line_of(valid_row(product_name="@")).encode()
     return with_line(line.replace(b"@", b'"' + b"x" * (10 * MIB) + b'"'), "row_too_long")
 
@@ -350,7 +350,7 @@ def ragged() -> HostileFile:
 
 
 def empty_and_absent() -> HostileFile:
-    """``""`` is as absent as nothing, and four quotes are a text of one."""
+    """Return rows in which ``""`` is absent, like an empty field, and four quotes are one quote."""
     texts = {"@": '""', "@@": "", "@@@": '""""'}
     rows = [valid_row(city=city) for city in texts]
     content = csv_text(rows)
@@ -362,7 +362,7 @@ def empty_and_absent() -> HostileFile:
 
 
 def from_two_exporters() -> list[HostileFile]:
-    """The same events with every field quoted and with bare ones: plain duplicates."""
+    """Return the same events with every field quoted and with bare fields: plain duplicates."""
     view, cart, purchase = (valid_row(event_type=one, city=None) for one in ("view", "add_to_cart", "purchase"))
     view |= {"order_id": None, "quantity": None, "payment_method": None}
     cart |= {"order_id": None, "payment_method": None}
@@ -378,7 +378,7 @@ def from_two_exporters() -> list[HostileFile]:
 
 
 def with_values(column: str, values: Mapping[str, str | Sequence[str] | None], **others: str | None) -> HostileFile:
-    """A file with a row for each value of a column: its reasons, or None where it must be taken."""
+    """Return a file with a row for each value of a column: its reasons, or None if it must be stored."""
     stored, rejects = [], []
     content = csv_text([])
     for line, (value, reasons) in enumerate(values.items(), start=2):
@@ -392,7 +392,7 @@ def with_values(column: str, values: Mapping[str, str | Sequence[str] | None], *
 
 
 def ways_to_write_a_time() -> HostileFile:
-    """Eighteen forms of about the same moment: those that say it exactly are taken."""
+    """Return eighteen forms of about the same moment; those that are exact are stored."""
     utc = datetime.now(UTC) - timedelta(minutes=1)
     local = utc.astimezone(timezone(timedelta(hours=1)))
     forms = {
@@ -424,7 +424,7 @@ def ways_to_write_a_time() -> HostileFile:
 
 
 def commas_at_every_end(rows: Iterable[Row], count: int) -> bytes:
-    """A file whose lines, with that of the header, have so many commas more."""
+    """Return a file each line of which, with the header, ends in so many extra commas."""
     return csv_text(rows).replace("\n", "," * count + "\n").encode()
 
 
@@ -456,7 +456,7 @@ def goes_on_behind_its_quote() -> HostileFile:
 
 
 def sale_and_its_refunds() -> HostileFile:
-    """Revenue is gross: what takes a sale back is no event of the contract."""
+    """Return a sale and its refunds; revenue is gross, and the contract has no event for refunds."""
     sale = valid_row(unit_price="60.00", quantity="3")
     changes: list[tuple[dict[str, str | None], tuple[str, ...]]] = [
         ({"unit_price": "-60.00"}, ("unit_price_not_positive",)),
@@ -504,14 +504,14 @@ def blank_lines_and_a_total() -> HostileFile:
 
 
 def cut_in_the_last_field() -> HostileFile:
-    """Nobody can tell it from a whole file without a line end, so it is taken, with a warning."""
+    """Return a file cut in its last field; it looks whole, so it is stored with a warning."""
     *rows, last = good_rows()
     content = csv_text([*rows, last]).encode().rstrip(b"\n")[:-1]
     return HostileFile(content, stored=[*rows, {**last, "city": str(last["city"])[:-1]}])
 
 
 def cut_within_a_row_then_whole() -> list[HostileFile]:
-    """A transfer that stalled, and the whole file some time later: nothing is missing, and no hand was needed."""
+    """Return a stalled transfer and later the whole file; nothing is missing afterwards."""
     *rows, last = good_rows()
     whole = csv_text([*rows, last])
     cut = whole[: whole.index(str(last["product_id"]), whole.index(str(last["event_id"]))) + 2]
@@ -529,7 +529,7 @@ def packed_and_in_capitals() -> HostileFile:
 
 
 def end_of_copy_in_fields() -> HostileFile:
-    r"""``\.`` ends COPY's data: alone in a field, and alone on a line inside one."""
+    r"""Return fields with ``\.``, which ends the data of COPY: alone, and alone on a line inside a field."""
     return with_fields({"product_name": r"\."}, {"product_name": "a\n\\.\nb"}, {})
 
 
@@ -548,7 +548,7 @@ def sql_in_every_field() -> HostileFile:
 
 
 def distinct_ids() -> HostileFile:
-    """Ids that look the same: Latin and Cyrillic, right-to-left, zero-width, composed and decomposed."""
+    """Return ids that look the same: Latin and Cyrillic, right-to-left, zero-width, composed and decomposed."""
     alike = ["Pa", "P\u0430", "\u202ePa", "P\u200ba", "P\u200da", "\ufeffPa", "P\u00e1", "Pa\u0301", "Pa ", " Pa", "pa"]
     return with_fields(*({"user_id": one, "session_id": one, "order_id": one, "product_id": one} for one in alike))
 
@@ -564,7 +564,7 @@ def duplicate_in_other_files(*, wave: Wave) -> list[HostileFile]:
 
 
 def duplicate_of_another_day() -> list[HostileFile]:
-    """The id is of one day, the times of the two events are of others; the first one wins."""
+    """Return two events with one id and times on other days than the id's; the first is stored."""
     instant = at("2026-03-01 23:59:59")
     row = valid_row(event_id=uuid7(instant), event_time=instant.isoformat())
     later = {**row, "event_time": "2026-03-02T00:00:01+00:00"}

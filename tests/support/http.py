@@ -1,4 +1,4 @@
-"""A server that answers what a test gives it, on loopback."""
+"""Serve a test's answers on a loopback port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def answering(answers: Mapping[str, tuple[int, Any]]) -> Iterator[int]:
-    """Serve a status and a JSON body by path, while the block runs; yields the port."""
+    """Serve a status and a JSON body by path while the block runs, and yield the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -22,7 +22,7 @@ def answering(answers: Mapping[str, tuple[int, Any]]) -> Iterator[int]:
             self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, *arguments: object) -> None:
-            """Be silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,7 +1,7 @@
-"""Knock at one door, as a program of another user would, and print as JSON how far it got.
+"""Try one entry point as a program of another user would, and print the result as JSON.
 
-Run as ``python -I - DOOR ARGUMENT…`` with this text on stdin: that user can run nothing of the checkout, so the text
-needs the standard library only, and any Python 3.
+Run it as ``python -I - DOOR ARGUMENT…`` with this text on stdin. That user cannot run anything in the checkout, so the
+text needs only the standard library of any Python 3.
 """
 
 import json
@@ -14,7 +14,7 @@ import urllib.request
 
 
 def http(url, body, headers):
-    """The status of an answer; a redirection is not followed. A body makes it a POST."""
+    """Return the status of an answer without following redirections; with a body it is a POST."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_):
@@ -36,7 +36,7 @@ def unix(path):
 
 
 def postgres(path, role):
-    """What PostgreSQL says to a role that gives no password: in, or why not."""
+    """Return PostgreSQL's answer to a role without a password: "in", or the refusal."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
         client.connect(path)
@@ -81,7 +81,7 @@ def _said(port, request, is_in):
 
 
 def readable(*paths):
-    """Those of some files that can be read."""
+    """Return those of the files that can be read."""
     found = []
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""A Kubernetes API server that keeps what it is sent, as far as a client that only submits can tell."""
+"""Stand in for a Kubernetes API server that stores what a submitting client sends."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import yaml
 
 
 class RecordingApi:
-    """The objects of a cluster by their path, such as ``/api/v1/namespaces/shop/pods/one``."""
+    """The objects of a cluster by path, such as ``/api/v1/namespaces/shop/pods/one``."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        """All that it was sent of a kind."""
+        """Return all objects of a kind."""
         return [one for one in self.objects.values() if one["kind"] == kind]
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        """The status and the content of the answer."""
+        """Return the status and content of the answer."""
         self.requests.append(f"{method} {path}")
         if method in {"POST", "PUT", "PATCH"}:
             sent: dict[str, Any] = yaml.safe_load(body)
@@ -41,7 +41,7 @@ class RecordingApi:
 
 @contextmanager
 def recording_api() -> Iterator[tuple[RecordingApi, int]]:
-    """One that listens, and its port."""
+    """Yield such a server and its port."""
     api = RecordingApi()
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ def recording_api() -> Iterator[tuple[RecordingApi, int]]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 (the base class's names)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What stands in for the provider ``cncf.kubernetes`` and its client, which only the image for Kubernetes has."""
+"""Stand in for the provider ``cncf.kubernetes`` and its client, which only the image for Kubernetes contains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow.providers.apache.spark.operators import spark_submit as operators
 
 
 class ApiError(Exception):
-    """As ``kubernetes.client.ApiException``."""
+    """An error like ``kubernetes.client.ApiException``."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"({status})")
@@ -20,7 +20,7 @@ class ApiError(Exception):
 
 
 class Pods:
-    """The pods of one namespace, by name with their phase, as the client of the core API tells of them."""
+    """The pods of one namespace, by name with their phase, as the core API's client returns them."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
@@ -55,7 +55,7 @@ class Pods:
 
 
 def with_pods(patch: pytest.MonkeyPatch, namespace: str) -> Pods:
-    """Make Airflow believe that the provider is installed, and its cluster has these pods."""
+    """Let Airflow find the provider, with a cluster that has these pods."""
     pods = Pods(namespace)
     kube_client = SimpleNamespace(get_kube_client=lambda: pods, ApiException=ApiError)
     provider, client = ModuleType("airflow.providers.cncf.kubernetes"), ModuleType("kubernetes.client")

@@ -1,11 +1,11 @@
-"""A database with the past of a busy shop, made by SQL within seconds: ledger, rollups, rejects, and their judges."""
+"""Fill a database with the history of a busy shop by SQL, in seconds: ledger, rollups, rejects and quality runs."""
 
 from __future__ import annotations
 
 from include.db import connect
 from include.settings import Settings
 
-# %(batches)s batches, one each 15 s back from now, a file and some rejects of each; everything else over the same days.
+# %(batches)s batches, one every 15 s back from now, each with a file and some rejects; the rest covers the same days.
 _HISTORY = """
 INSERT INTO shop.batches (
     query, epoch, spark_batch_id, files, read, accepted, duplicate, rejected, started_at, committed_at, max_event_time
@@ -81,7 +81,7 @@ SELECT 'otto', 'alert.acknowledge', 'alert ' || number, 'why' FROM generate_seri
 
 
 def make_history(settings: Settings, *, batches: int, rejects_per_batch: int = 3) -> None:
-    """Fill the database with ``batches`` times 15 s of history, and have Postgres know its statistics."""
+    """Fill the database with ``batches`` times 15 s of history, and collect Postgres' statistics."""
     connection = connect(settings.dsn("owner"), autocommit=True)
     try:
         with connection.cursor() as cursor:

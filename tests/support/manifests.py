@@ -1,4 +1,4 @@
-"""The files of docker/kubernetes, read as Kubernetes would."""
+"""Read the files of docker/kubernetes as Kubernetes would."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import yaml
 from include.settings import REPOSITORY
 
 FOLDER = REPOSITORY / "docker" / "kubernetes"
-# Oldest and newest of what the manifests are for.
+# The oldest and newest versions of Kubernetes that the manifests support.
 VERSIONS = ("1.32.0", "1.37.0")
-# Not of Kubernetes itself: see test_manifests.py.
+# Kinds that Kubernetes itself does not define; see test_manifests.py.
 FOREIGN = {("postgresql.cnpg.io/v1", "Cluster"), ("kustomize.config.k8s.io/v1beta1", "Kustomization")}
 VALUES = FOLDER / "values-airflow.yaml"
 
@@ -19,24 +19,24 @@ Manifest = dict[str, Any]
 
 
 def manifests() -> dict[str, list[Manifest]]:
-    """The documents of each file, by its name; without the values of the chart."""
+    """Return the documents of each file by name, without the values of the chart."""
     files = sorted(path for path in FOLDER.glob("*.yaml") if path != VALUES)
     return {path.name: [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one] for path in files}
 
 
 def of_kind(*kinds: str) -> list[Manifest]:
-    """All documents of some kinds."""
+    """Return all documents of some kinds."""
     return [one for documents in manifests().values() for one in documents if one["kind"] in kinds]
 
 
 def values() -> dict[str, Any]:
-    """The values of Airflow's chart."""
+    """Return the values of Airflow's chart."""
     loaded: dict[str, Any] = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
     return loaded
 
 
 def pod_specs() -> dict[str, Manifest]:
-    """The pods that are written here, by name or file, each with its labels: those of the chart are not."""
+    """Return the pods written here, by name or file, each with its labels; those of the chart are not included."""
     pods = {name: document for name, documents in manifests().items() for document in documents}
     found = {}
     for name, document in pods.items():

@@ -1,4 +1,4 @@
-"""Deliveries as the outbox hands them out, made by hand."""
+"""Build deliveries as the outbox returns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RAISED_AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
 def make_delivery(**changes: Any) -> Delivery:
-    """A critical alert about a task, told for the first time, with the given fields changed."""
+    """Return the first notification of a critical alert about a task, with the given fields changed."""
     values: dict[str, Any] = {
         "delivery_id": 7,
         "channel": "alert_team",

@@ -1,4 +1,4 @@
-"""The stream without Spark: files are admitted, read, judged and stored by the parts that the job is made of."""
+"""Run the stream without Spark: the job's own parts admit, read, validate and store files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Pipeline:
 
 @contextmanager
 def pipeline(settings: Settings, **limits: Any) -> Iterator[Pipeline]:
-    """A pipeline that is closed at the end."""
+    """Yield a pipeline, and close it at the end."""
     made = Pipeline(settings, **limits)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A whole platform for the end-to-end tests: its own home and ports, driven by the commands that users run."""
+"""Run a whole platform for the end-to-end tests, with its own home and ports, by the commands of users."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ class Platform:
 
     @property
     def url(self) -> str:
-        """Of the Airflow UI."""
+        """Return the URL of the Airflow UI."""
         return f"http://127.0.0.1:{self.settings.port}"
 
     @property
     def password(self) -> str:
-        """Of the user ``admin``."""
+        """Return the password of the user ``admin``."""
         return admin_password(self.settings)
 
     def environment(self) -> dict[str, str]:
-        """The caller's environment with the settings of this instance instead of any others."""
+        """Return the caller's environment with the settings of this instance and no others."""
         others = {name: value for name, value in os.environ.items() if not name.startswith("SHOPSTREAM_")}
         return {**others, **self.variables}
 
     def run(self, *arguments: str, timeout_seconds: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run ``python -m`` with the arguments; the caller looks at the exit status."""
+        """Run ``python -m`` with the arguments; the caller checks the exit status."""
         return subprocess.run(
             [*self._become, sys.executable, "-m", *arguments],
             cwd=REPOSITORY,
@@ -75,22 +75,22 @@ class Platform:
         )
 
     def succeed(self, *arguments: str, timeout_seconds: float = 300) -> str:
-        """Run ``python -m`` with the arguments, which must succeed; returns what it printed."""
+        """Run ``python -m`` with the arguments, which must succeed, and return its output."""
         done = self.run(*arguments, timeout_seconds=timeout_seconds)
         assert done.returncode == 0, f"{' '.join(arguments)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def up(self) -> str:
-        """``make up``."""
+        """Run ``make up``."""
         return self.succeed("include.platform", "up", timeout_seconds=600)
 
     def status(self) -> dict[str, Any]:
-        """``make status JSON=1``."""
+        """Run ``make status JSON=1``."""
         status: dict[str, Any] = json.loads(self.run("include.platform", "status", "--json").stdout)
         return status
 
     def pids(self) -> list[int]:
-        """Every process that has this home in its environment or on its command line."""
+        """Return every process that has this home in its environment or on its command line."""
         home = str(self.settings.root)
         found = []
         for process in psutil.process_iter():

@@ -1,4 +1,4 @@
-"""An instance with hours of good events, broken and looked at as the DAGs do, without Airflow's processes."""
+"""Break and check an instance with hours of good events as the DAGs do, without Airflow's processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from include.settings import Settings
 from tests.programs.breaks.feeds import Row, ordinary
 from tests.support.rows import load_batch
 
-# Events of the hour around now on each day before, as many a minute as load_hours brings of now.
+# Events per minute of the hour around now on earlier days, as many as load_hours loads of now.
 DAY_ROWS = 2400
 
 TI = SimpleNamespace(dag_id="refresh_views", task_id="build_and_audit", run_id="run-1", log_url="http://ui/log")
@@ -32,7 +32,7 @@ def query(settings: Settings, statement: str, *values: Any) -> list[tuple[Any, .
 
 
 def load(settings: Settings, rows: Sequence[Row], *, ingested_at: datetime, name: str | None = None) -> None:
-    """What the stream would do with a file of these rows."""
+    """Load a file of these rows as the stream would."""
     events = [
         {key: value or None for key, value in row.items()} | {"event_time": datetime.fromisoformat(row["event_time"])}
         for row in rows
@@ -41,7 +41,7 @@ def load(settings: Settings, rows: Sequence[Row], *, ingested_at: datetime, name
 
 
 def load_good(settings: Settings, rows: int) -> None:
-    """The feed goes on."""
+    """Continue the feed with good events."""
     now = datetime.now(UTC)
     load(settings, list(ordinary(now - timedelta(minutes=1), rows, timedelta(minutes=1))), ingested_at=now)
 
@@ -53,7 +53,7 @@ def deliver(settings: Settings, paths: Sequence[Path]) -> None:
 
 
 def load_hours(settings: Settings) -> None:
-    """An hour of good events of three hours ago, and the last quarter of an hour."""
+    """Load an hour of good events of three hours ago, and the last quarter of an hour."""
     now = datetime.now(UTC)
     for age, rows in ((timedelta(hours=3), 6000), (timedelta(minutes=17), 600)):
         name = f"events-20260101T000000000Z-1-{rows:06d}.csv"
@@ -62,7 +62,7 @@ def load_hours(settings: Settings) -> None:
 
 
 def load_days_before(settings: Settings) -> None:
-    """The hour around now of two days before, with the usual volume; old enough not to be late events of the feed."""
+    """Load the hour around now of the two days before, with the usual volume and not as late events."""
     now = datetime.now(UTC)
     for days in (2, 3):
         start = now - timedelta(days=days, minutes=32)
@@ -70,7 +70,7 @@ def load_days_before(settings: Settings) -> None:
 
 
 def refresh(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
-    """One run of ``refresh_views`` but for its last task; returns what failed."""
+    """Run ``refresh_views`` except for its last task, and return what failed."""
     failures = []
     try:
         views.advance(timeout_seconds=60)
@@ -86,7 +86,7 @@ def refresh(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
 
 
 def look(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
-    """One run of each DAG that looks; returns what failed."""
+    """Run each DAG that checks once, and return what failed."""
     failures = refresh(settings, suites)
     with suppress(AirflowFailException):
         quality.check_suites(str(suites), ti=TI)
@@ -95,13 +95,13 @@ def look(settings: Settings, suites: Path = SUITES_DIR) -> list[str]:
 
 
 def sweep(settings: Settings, suites: Path = SUITES_DIR) -> None:
-    """The nightly sweep, whatever it finds."""
+    """Run the nightly sweep, whatever it finds."""
     with suppress(AirflowFailException):
         quality.check_suites(str(suites), params={"scope": "full"}, ti=TI)
 
 
 def pass_time(settings: Settings, hours: float) -> None:
-    """As if all that was loaded and checked so far had been so much earlier, and nothing had come since."""
+    """Move all that was loaded and checked so far into the past, as if nothing had come since."""
     moved = {
         "events": ("ingested_at",),
         "batches": ("started_at", "committed_at"),

@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A short directory that another system user may pass: pytest's own are closed to others and long."""
+    """Yield a short directory that another system user may traverse; pytest's own are closed and long."""
     home = Path(tempfile.mkdtemp(prefix="shopstream-test-"))
     home.chmod(0o711)
     try:
@@ -47,7 +47,7 @@ def temporary_home() -> Iterator[Path]:
 
 @contextmanager
 def running_cluster(is_durable: bool = False) -> Iterator[Settings]:
-    """A cluster with all roles and a migrated template database; nothing is flushed to disk unless it is durable."""
+    """Yield a cluster with all roles and a migrated template; nothing is flushed to disk unless it is durable."""
     with temporary_home() as home:
         settings = Settings(home=home)
         postgres.let_server_through(settings)
@@ -82,7 +82,7 @@ def _running_server(settings: Settings, log: Path) -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # Ctrl-C is for pytest, which then stops the server in its turn.
+            # Ctrl-C goes to pytest only, which then stops the server.
             start_new_session=True,
             user=user,
             group=pwd.getpwnam(user).pw_gid if user else None,
@@ -92,14 +92,14 @@ def _running_server(settings: Settings, log: Path) -> Iterator[None]:
         wait_until(lambda: postgres.is_ready(settings), seconds=60, what="PostgreSQL to accept connections")
         yield
     finally:
-        # Immediate: nothing in a test's cluster is worth a checkpoint.
+        # Stop at once: a test's cluster needs no checkpoint.
         process.send_signal(signal.SIGQUIT)
         process.wait(30)
 
 
 @contextmanager
 def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
-    """Settings whose database is a fresh clone of the template, with directories of their own below ``home``."""
+    """Yield settings of a new clone of the template, with its own directories below ``home``."""
     settings = Settings(
         home=home,
         database_host=str(cluster.socket_dir),
@@ -116,7 +116,7 @@ def cloned_database(cluster: Settings, home: Path) -> Iterator[Settings]:
 
 
 def cut_connections(settings: Settings, role: str) -> None:
-    """End the connections of a role to the database, as a crash of their backends would."""
+    """End a role's connections to the database, as a crash of their backends would."""
     with superuser(settings) as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
@@ -126,7 +126,7 @@ def cut_connections(settings: Settings, role: str) -> None:
 
 @contextmanager
 def database_away(settings: Settings) -> Iterator[None]:
-    """Meanwhile, nobody can connect to the database, and whoever was connected is cut off."""
+    """Refuse connections to the database and end existing ones, until the end of the block."""
     change = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     database = sql.Identifier(settings.database_name)
     with superuser(settings) as cursor:
@@ -143,7 +143,7 @@ def database_away(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def superuser(settings: Settings) -> Iterator[Cursor]:
-    """A cursor of the superuser, each statement its own transaction: for what no role of the platform may do."""
+    """Yield a superuser's cursor in autocommit mode, for statements that no role of the platform may run."""
     connection = psycopg2.connect(
         host=settings.database_host, port=settings.database_port, user="postgres", dbname="postgres"
     )

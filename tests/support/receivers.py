@@ -1,4 +1,4 @@
-"""Where alerts arrive in tests: a real SMTP server and a real HTTP receiver, on loopback ports of their own."""
+"""Receive alerts in tests: a real SMTP server and a real HTTP receiver, on loopback ports."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from aiosmtpd.controller import Controller
 
 from tests.support.sockets import free_ports
 
-# A message of a webhook that is answered with this is kept waiting until the receiver is closed.
+# A webhook that is answered with this waits until the receiver is closed.
 HANG = 0
-# As is one that is answered with this, byte after byte without end.
+# A webhook that is answered with this gets bytes without end.
 TRICKLE = 1
 
 
 @dataclass
 class Mailbox:
-    """The mails that came in."""
+    """The received mails."""
 
     port: int
     mails: list[EmailMessage] = field(default_factory=list)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Keep one."""
+        """Store a mail."""
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
@@ -40,13 +40,13 @@ class Mailbox:
 
     @property
     def subjects(self) -> list[str]:
-        """In the order of arrival."""
+        """Return the subjects in order of arrival."""
         return [str(mail["Subject"]) for mail in self.mails]
 
 
 @contextmanager
 def mail_server(mailbox: Mailbox | None = None) -> Iterator[Mailbox]:
-    """An SMTP server without TLS, on a free port or on that of ``mailbox``."""
+    """Yield an SMTP server without TLS, on a free port or on that of ``mailbox``."""
     mailbox = mailbox or Mailbox(free_ports(1)[0])
     controller = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
     controller.start()
@@ -58,7 +58,7 @@ def mail_server(mailbox: Mailbox | None = None) -> Iterator[Mailbox]:
 
 @dataclass
 class Hook:
-    """What was posted; ``answers`` are the status codes of the next answers, 200 once they are used up."""
+    """The received requests; ``answers`` are the status codes of the next answers, then 200."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -68,13 +68,13 @@ class Hook:
 
     @property
     def titles(self) -> list[str]:
-        """Of the alerts, with what is told of each, in the order of arrival."""
+        """Return the titles of the alerts and their event, in order of arrival."""
         return [f"{body['occasion']}: {body['title']}" for body in self.bodies]
 
 
 @contextmanager
 def web_hook(answers: Sequence[int] = ()) -> Iterator[Hook]:
-    """An HTTP receiver."""
+    """Yield an HTTP receiver."""
     hook = Hook(answers=list(answers))
     closed = threading.Event()
 

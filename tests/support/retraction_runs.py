@@ -1,4 +1,4 @@
-"""Runs of the DAG `retract_delivery` without a scheduler: Airflow's own rows, in the states that a worker reports."""
+"""Create runs of the DAG `retract_delivery` without a scheduler: Airflow's rows, in the states a worker reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.settings import REPOSITORY
 
 @contextmanager
 def known_dag() -> Iterator[None]:
-    """Airflow knows the DAG, as its DAG processor would have told it; its runs go afterwards."""
+    """Make the DAG known to Airflow, as its DAG processor would; remove its runs afterwards."""
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.dagrun import DagRun
@@ -31,13 +31,13 @@ def known_dag() -> Iterator[None]:
 
 
 class RunningTask:
-    """A task instance of a run, with its XComs, as the code of the task sees it."""
+    """A task instance of a run with its XComs, as the code of the task sees it."""
 
     def __init__(self, run_id: str, task_id: str) -> None:
         self.run_id, self.task_id = run_id, task_id
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Keep a value."""
+        """Store a value."""
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
@@ -47,7 +47,7 @@ class RunningTask:
             )
 
     def xcom_pull(self, task_ids: str) -> Any:
-        """Read what a task returned."""
+        """Return the value that a task returned."""
         from airflow.models.xcom import XComModel
         from airflow.utils.session import create_session
 
@@ -56,7 +56,7 @@ class RunningTask:
             return None if row is None else XComModel.deserialize_value(row)
 
     def ends(self, state: str, value: Any = None) -> None:
-        """The task is over, and returned a value."""
+        """End the task with a return value."""
         from airflow.utils.session import create_session
 
         if value is not None:
@@ -65,7 +65,7 @@ class RunningTask:
             self._row(session).state = state
 
     def asks(self) -> None:
-        """The task waits for a person, as the operator of Airflow's approvals does."""
+        """Let the task wait for a person, as Airflow's approval operator does."""
         from airflow.models.hitl import HITLDetail
         from airflow.utils.session import create_session
 

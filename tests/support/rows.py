@@ -1,4 +1,4 @@
-"""Events in a database without a stream: what the batch transaction leaves behind, from plain dictionaries."""
+"""Store events in a database without a stream, with all that the batch transaction writes, from dictionaries."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SET events = rollup.events + excluded.events, quantity = rollup.quantity + exclu
 
 
 def uuid7(instant: datetime) -> str:
-    """A UUIDv7 of the instant; no two calls return the same."""
+    """Return a UUIDv7 of the instant, different at each call."""
     digits = f"{round(instant.timestamp() * 1000):012x}7000{0x8000_0000_0000_0000 | next(_numbers):016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def make_event(**values: Any) -> dict[str, Any]:
-    """A valid event, by default a purchase now; its id follows its time."""
+    """Return a valid event, by default a purchase of now; its id contains its time."""
     event = {
         "event_type": "purchase",
         "event_time": datetime.now(UTC),
@@ -139,10 +139,10 @@ def load_batch(
 
 
 def at(text: str) -> datetime:
-    """A time in UTC: ``at("2026-11-20 09:30")``."""
+    """Return a time in UTC: ``at("2026-11-20 09:30")``."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def days_ago(days: float) -> datetime:
-    """The time that many days before now."""
+    """Return the time that many days ago."""
     return datetime.now(UTC) - timedelta(days=days)

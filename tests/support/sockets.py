@@ -1,4 +1,4 @@
-"""Free TCP ports of the loopback interface."""
+"""Find free TCP ports of the loopback interface."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on just now, all different."""
+    """Return different ports on which nothing listens."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

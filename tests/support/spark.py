@@ -1,4 +1,4 @@
-"""A real Spark standalone cluster for tests: the platform's own master and worker."""
+"""Run a real Spark standalone cluster for tests: the platform's master and worker."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PORTS = ("master", "rest", "master_ui", "worker", "worker_ui", "driver_ui")
 
 
 def with_spark_ports(settings: Settings) -> Settings:
-    """The same settings with free ports for Spark."""
+    """Return the settings with free ports for Spark."""
     ports = {f"spark_{name}_port": port for name, port in zip(_PORTS, free_ports(len(_PORTS)), strict=True)}
     return settings.model_copy(update=ports)
 
 
 @contextmanager
 def running_spark(settings: Settings) -> Iterator[None]:
-    """A master and a worker, ready for drivers; ended with the drivers that they still run."""
+    """Run a master and a worker, and end them together with the drivers that they still run."""
     prepare_java(settings)
     secure_spark(settings)
     with ExitStack() as stack:
@@ -44,7 +44,7 @@ def running_spark(settings: Settings) -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # A worker that is asked to end takes its drivers with it.
+    # A worker that ends on request ends its drivers as well.
     process.terminate()
     try:
         process.wait(20)

@@ -1,4 +1,4 @@
-"""The parts of a stream without Spark: an epoch, the admitting side."""
+"""Create the parts of a stream without Spark: an epoch and an admission."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MIB = 1024 * 1024
 
 
 def next_epoch(settings: Settings, query: str = "events") -> int:
-    """Become the writer, as a driver that has just started."""
+    """Take the writer epoch, as a driver that has just started does."""
     return take_epoch(settings.dsn("ingest"), query, Driver("continuous", "test", 1))
 
 
 def admission_of(
     settings: Settings, epoch: int, query: str = "events", *, takes_over: bool = True, **options: Any
 ) -> Admission:
-    """The admitting side of the driver that holds ``epoch``, over the folders of the settings."""
+    """Return the admission of the driver that holds ``epoch``, for the folders of the settings."""
     limits = {"max_files": 10, "max_bytes": MIB, "slice_bytes": MIB // 2, **options}
     landing = Landing.of(settings)
     landing.make()

@@ -1,4 +1,4 @@
-"""Suites for tests that are about some of them: the others that must be there, each with a check that passes."""
+"""Write suites for tests that concern only some of them: the other required ones pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ table: {table}
 
 
 def fill_up(directory: Path) -> Path:
-    """Write the required suites that are missing in a directory; returns the directory."""
+    """Write the required suites that are missing in a directory, and return it."""
     present = [path.read_text(encoding="utf-8") for path in directory.glob("*.yml")]
     for name, table in GATES.items():
         if name not in suite_names(directory):
@@ -28,7 +28,7 @@ def fill_up(directory: Path) -> Path:
 
 
 def write_passing(directory: Path, name: str, table: str, *, is_gate: bool) -> Path:
-    """Write a suite with one check that passes; returns its file."""
+    """Write a suite with one check that passes, and return its file."""
     path = directory / f"{name}.yml"
     path.write_text(_PASSES.format(table=table, gate="holds_publication: true\n" if is_gate else ""), encoding="utf-8")
     return path

@@ -1,6 +1,6 @@
-"""PostgreSQL 18 with TLS, which the embedded one is built without, started by the entrypoint of its container.
+"""Run PostgreSQL 18 with TLS, which the embedded build lacks, by the entrypoint of its container.
 
-The binaries are those that are installed, or the ones that npm's registry has.
+The binaries are the installed ones, or those of npm's registry.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def binaries() -> Path:
     """
     if (_INSTALLED / "postgres").exists():
         return _INSTALLED
-    # Another system user runs them, so not below the checkout, which may be closed to it.
+    # Another system user runs them, so they cannot be in the checkout, which may be closed to that user.
     home = Path("/var/tmp") / f"shopstream-postgres-{MAJOR_VERSION}-{os.geteuid()}"
     if not (home / "bin" / "postgres").exists():
         _fetch(home)
@@ -73,7 +73,7 @@ def _fetch(home: Path) -> None:
         with tarfile.open(archives[0]) as archive:
             archive.extractall(directory, filter="data")
         package = Path(directory) / "package"
-        # npm's archives hold no links.
+        # npm's archives contain no links.
         for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
             (package / link["target"]).symlink_to(Path(link["source"]).name)
         (package / "native").chmod(0o755)
@@ -82,7 +82,7 @@ def _fetch(home: Path) -> None:
 
 @dataclass(frozen=True)
 class TlsServer:
-    """A server that the entrypoint of the container has started.
+    """A server that the container's entrypoint has started.
 
     Attributes
     ----------
@@ -103,16 +103,16 @@ class TlsServer:
 
     @property
     def authority(self) -> Path:
-        """The certificate that clients trust."""
+        """Return the certificate that clients trust."""
         return self.root / "etc" / "shopstream" / "ca" / "ca.crt"
 
     @property
     def password(self) -> str:
-        """Of the superuser."""
+        """Return the superuser's password."""
         return (self.root / "run" / "secrets" / "postgres-password").read_text().strip()
 
     def settings(self, home: Path, **others: object) -> Settings:
-        """Settings of a platform on this server."""
+        """Return settings of a platform on this server."""
         given = {
             "home": home,
             "database_host": "localhost",
@@ -123,7 +123,7 @@ class TlsServer:
         return Settings.model_validate({**given, **others})
 
     def connect(self, **options: object) -> None:
-        """Connect as the superuser and close, or raise what libpq says."""
+        """Connect as the superuser and close, or raise libpq's error."""
         given: dict[str, object] = {
             "host": "localhost",
             "port": self.port,
@@ -137,7 +137,7 @@ class TlsServer:
 
 
 def make_root(root: Path) -> None:
-    """Lay out what the image and compose.yaml give to the container below ``root``."""
+    """Create below ``root`` what the image and compose.yaml give to the container."""
     for name in ("run/secrets", "etc/shopstream/ca", "var/lib/postgresql", "var/run/postgresql"):
         (root / name).mkdir(parents=True)
     (root / "run/secrets/postgres-password").write_text("correct-horse-battery\n")
@@ -151,7 +151,7 @@ def make_root(root: Path) -> None:
 
 
 def start_entrypoint(root: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
-    """Start the entrypoint of the container as a user that is not root."""
+    """Start the container's entrypoint as a user other than root."""
     user = server_user()
     environment = {
         "PATH": f"{binaries()}:{os.environ['PATH']}",
@@ -180,7 +180,7 @@ def start_entrypoint(root: Path, port: int, log: Path) -> subprocess.Popen[bytes
 
 @contextmanager
 def running_tls_server(root: Path) -> Iterator[TlsServer]:
-    """A server below ``root``, which another system user must be able to pass."""
+    """Yield a server below ``root``, which another system user must be able to traverse."""
     (port,) = free_ports(1)
     log = root.with_name(root.name + ".log")
     server = TlsServer(root, port, log, start_entrypoint(root, port, log))
@@ -197,6 +197,6 @@ def running_tls_server(root: Path) -> Iterator[TlsServer]:
         wait_until(accepts, seconds=60, what="PostgreSQL with TLS")
         yield server
     finally:
-        # SIGINT, as the container is stopped: the data must be whole for the next start.
+        # SIGINT, as for a container that is stopped: the next start needs intact data.
         server.process.send_signal(signal.SIGINT)
         server.process.wait(30)

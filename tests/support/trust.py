@@ -1,4 +1,4 @@
-"""Rows that the parts of the platform leave behind about the trust in its numbers, from plain values."""
+"""Insert rows about the trust in the figures, as the parts of the platform write them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from include.settings import Settings
 
 
 def minutes_ago(minutes: float) -> datetime:
-    """The time that many minutes before now."""
+    """Return the time that many minutes ago."""
     return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def add(settings: Settings, table: str, key: str, /, **values: Any) -> Any:
-    """Insert a row as the owner; returns the value of ``key`` in it."""
+    """Insert a row as the owner, and return its value of ``key``."""
     statement = sql.SQL("INSERT INTO shop.{} ({}) VALUES ({}) RETURNING {}").format(
         sql.Identifier(table),
         sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -30,7 +30,7 @@ def add(settings: Settings, table: str, key: str, /, **values: Any) -> Any:
 
 
 def add_alert(settings: Settings, **values: Any) -> int:
-    """An open alert."""
+    """Insert an open alert."""
     usual = {
         "key": f"test: {values.get('title', 'it failed')}",
         "severity": "critical",
@@ -42,7 +42,7 @@ def add_alert(settings: Settings, **values: Any) -> int:
 
 
 def add_quality_run(settings: Settings, **values: Any) -> int:
-    """A run of the suite ``events`` that passed just now."""
+    """Insert a run of the suite ``events`` that passed just now."""
     usual = {
         "run_id": "scheduled__2026-11-24T10:00:00+00:00",
         "suite": "events",
@@ -59,7 +59,7 @@ def add_quality_run(settings: Settings, **values: Any) -> int:
 
 
 def add_miss(settings: Settings, **values: Any) -> int:
-    """A miss of the objective ``freshness`` that is over."""
+    """Insert a miss of the objective ``freshness`` that is over."""
     usual = {
         "objective": "freshness",
         "began_at": minutes_ago(9),
@@ -71,7 +71,7 @@ def add_miss(settings: Settings, **values: Any) -> int:
 
 
 def add_minute(settings: Settings, objective: str, minutes: float, value: float | None, bound: float = 5.0) -> None:
-    """What an objective was, so many minutes ago."""
+    """Insert the value of an objective so many minutes ago."""
     minute = minutes_ago(minutes).replace(second=0, microsecond=0)
     is_met = value is None or value <= bound
     add(
@@ -87,7 +87,7 @@ def add_minute(settings: Settings, objective: str, minutes: float, value: float 
 
 
 def actions(settings: Settings) -> list[tuple[str, str, str, str]]:
-    """The audit trail: actor, action, subject and reason, oldest first."""
+    """Return the audit trail: actor, action, subject and reason, oldest first."""
     with transaction(settings.dsn("ops")) as cursor:
         cursor.execute("SELECT actor, action, subject, reason FROM shop.actions ORDER BY action_id")
         return list(cursor)

@@ -1,7 +1,7 @@
-"""Two users of a machine beside root: the owner of a platform, and a stranger who tries its doors.
+"""Use two users beside root: the owner of a platform, and a stranger who tries to get in.
 
-Only root can become somebody else. For anybody else both are the user of the tests: that is enough for a port, which
-cannot tell who knocks, and says nothing about files, unix sockets and processes.
+Only root can become another user. For anyone else both are the user of the tests. That is enough to test ports, which
+cannot tell users apart, but says nothing about files, unix sockets and processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 from include.settings import REPOSITORY
 
-# Every Linux has both; neither owns anything of ours.
+# Every Linux has both users; neither owns any of our files.
 OWNER, STRANGER = "daemon", "nobody"
 IS_ROOT = os.geteuid() == 0
 
@@ -43,25 +43,25 @@ def command_of(user: str, *, reads_all: bool = False) -> list[str]:
     found = pwd.getpwnam(user)
     become = ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups"]
     if reads_all:
-        # The last one is for access(), which programs ask whether they could run another.
+        # The last one is for access(), with which programs check whether they can run another.
         become += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
     return become
 
 
 def command_of_owner() -> list[str]:
-    """What to put before the platform's commands, so that an ordinary user runs them."""
+    """Return the prefix with which an ordinary user runs the platform's commands."""
     return command_of(OWNER, reads_all=not _is_open_to_others())
 
 
 def give_to_owner(path: Path) -> None:
-    """Make the owner the owner of a path."""
+    """Give a path to the owner."""
     if IS_ROOT:
         found = pwd.getpwnam(OWNER)
         os.chown(path, found.pw_uid, found.pw_gid)
 
 
 def as_stranger(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command of the system as the stranger, without any variable of the caller."""
+    """Run a system command as the stranger, without the caller's variables."""
     return subprocess.run(
         [*command_of(STRANGER), *map(str, command)],
         **{
@@ -76,12 +76,12 @@ def as_stranger(*command: str | Path, **options: Any) -> subprocess.CompletedPro
 
 
 def knock(door: str, *arguments: Any) -> Any:
-    """How far the stranger gets at a door; see :mod:`tests.support.intruder`."""
+    """Return how far the stranger gets at an entry point; see :mod:`tests.support.intruder`."""
     return _knock(command_of(STRANGER), door, arguments)
 
 
 def knock_oneself(door: str, *arguments: Any) -> Any:
-    """The same as the user of the tests."""
+    """Do the same as the user of the tests."""
     return _knock([], door, arguments)
 
 
@@ -101,7 +101,7 @@ def _knock(become: list[str], door: str, arguments: Any) -> Any:
 
 @cache
 def _is_open_to_others() -> bool:
-    """Whether every user can run the Python of the tests and read the checkout."""
+    """Return whether every user can run the Python of the tests and read the checkout."""
     needed = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve())
     return all(
         directory.stat().st_mode & 0o001

@@ -1,4 +1,4 @@
-"""Micro-batches as the tasks of the job hand them to the sink, made by hand."""
+"""Build micro-batches as the tasks of the job hand them to the sink."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.csv_files import valid_row
 
 
 def typed_row(file_id: int, line: int, *, broken: int = 0, **changes: Any) -> dict[str, Any]:
-    """A row as the job hands it over, but for its event_id, which is a text."""
+    """Return a row as the job hands it over, except that its event_id is text."""
     row = {
         **valid_row(),
         "event_time": datetime.now(UTC),
@@ -40,7 +40,7 @@ def footer(
     digest: str | None = None,
     size_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """The end of a file, or of the part from ``start`` to ``end``, as its reader says it."""
+    """Return the end of a file, or of the slice from ``start`` to ``end``, as its reader reports it."""
     detail: dict[str, Any] = {
         "fault_detail": "it is broken" if fault else None,
         "extra_columns": [],
@@ -60,7 +60,7 @@ def footer(
 
 
 def batch(*rows: dict[str, Any]) -> list[pa.Table]:
-    """A batch of one part: the rows and footers."""
+    """Return a batch of one task: the rows and footers."""
     ids = [UUID(row["event_id"]).bytes if row.get("event_id") else None for row in rows]
     whole = [
         {name: row.get(name) for name in VALIDATED_SCHEMA.names} | {"event_id": id_}
@@ -70,7 +70,7 @@ def batch(*rows: dict[str, Any]) -> list[pa.Table]:
 
 
 def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement, as the owner sees them."""
+    """Return the rows of a statement, run as the owner."""
     with transaction(settings.dsn("owner")) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Wait for a condition instead of a fixed time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _POLL_SECONDS = 0.1
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
-    """Return as soon as the condition holds; fail when it does not within the deadline."""
+    """Return as soon as the condition is true, and fail if it is not before the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

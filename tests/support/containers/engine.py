@@ -1,4 +1,4 @@
-"""Starts, asks, watches and stops containers."""
+"""Start, query, watch and stop containers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Container:
 
     @property
     def first(self) -> psutil.Process | None:
-        """Process 1 of the container, as this machine sees it; None while it is being made, and when it has ended."""
+        """Return process 1 of the container as this machine sees it; None while it is being created or has ended."""
         try:
             (child,) = psutil.Process(self.process.pid).children()
             is_made = str(Path(f"/proc/{child.pid}/root").readlink()) != "/"
@@ -59,11 +59,11 @@ class Container:
 
     @property
     def address(self) -> str:
-        """On its first network."""
+        """Return its address on its first network."""
         return next(iter(self.addresses.values()))
 
     def kill(self) -> None:
-        """End all of it at once: with the first process the kernel ends every other one of its namespace."""
+        """End all of it at once: with the first process the kernel ends every other process of the namespace."""
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(self.process.pid).children():
                 child.kill()
@@ -71,7 +71,7 @@ class Container:
         self.process.wait()
 
     def tell(self, lines: int = 40) -> str:
-        """The end of what it has written."""
+        """Return the end of its output."""
         text = self.log.read_text(errors="replace")
         return f"the end of the log of {self.name}:\n" + "\n".join(text.splitlines()[-lines:])
 
@@ -108,7 +108,7 @@ class Engine:
         )
 
     def up(self, services: Iterable[str], *, seconds: float) -> None:
-        """Start services in the order and under the conditions of ``depends_on``, as far as they are named here."""
+        """Start the named services in the order and under the conditions of ``depends_on``."""
         waiting = list(services)
         while waiting:
             ready = [one for one in waiting if not set(self._services[one].get("depends_on", {})) & set(waiting)]
@@ -120,11 +120,11 @@ class Engine:
                 waiting.remove(service)
 
     def restart(self, name: str) -> None:
-        """Start a container again that has ended, on the same networks and volumes."""
+        """Start a container that has ended again, on the same networks and volumes."""
         self.containers[name].process = self._spawn(name)
 
     def wait_healthy(self, name: str, seconds: float) -> None:
-        """Return as soon as the health check of a container succeeds; fail when it ends or takes too long."""
+        """Return once the health check of a container succeeds; fail if it ends or takes too long."""
         container = self.containers[name]
         kind, *command = self._services[container.service]["healthcheck"]["test"]
         assert kind == "CMD"
@@ -147,7 +147,7 @@ class Engine:
         )
 
     def stop(self, name: str, *, seconds: float = 60) -> int:
-        """Ask a container to stop as the engine would; returns its exit status. It is killed when it takes too long."""
+        """Ask a container to stop as the engine would, kill it after the timeout, and return its exit status."""
         container = self.containers[name]
         if first := container.first:
             first.send_signal(signal.Signals[self._services[container.service].get("stop_signal", "SIGTERM")])

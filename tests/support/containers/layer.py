@@ -1,4 +1,4 @@
-"""What a container finds: its image, its mounts, its user and its environment."""
+"""Describe what a container finds: its image, its mounts, its user and its environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.settings import REPOSITORY
 from tests.support.compose import DOCKER, Image, read_dockerfile
 from tests.support.tls_postgres import binaries
 
-# What these images bring along and this machine has in another place.
+# Programs of these images that this machine has in another place.
 _PROGRAMS = {"prometheus": ["/usr/bin/prometheus"]}
 _USERS = {"prometheus": (65534, 65534)}
 _POSTGRES = "/usr/lib/postgresql/18"
@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def user(self) -> tuple[int, int]:
-        """Numbers of user and group."""
+        """Return the numbers of user and group."""
         if self._service in _USERS:
             return _USERS[self._service]
         if "user" in self.description:
@@ -55,7 +55,7 @@ class Layer:
         return int(uid), int(gid)
 
     def as_its_user(self, name: str) -> list[str]:
-        """What a command is prefixed with to run as in the container: user, no capabilities, environment, directory."""
+        """Return the prefix that runs a command as in the container: user, capabilities, environment, directory."""
         uid, gid = self.user
         environment = {
             "PATH": f"{_POSTGRES}/bin:{_PATH}" if self._service == "postgres" else _PATH,
@@ -73,7 +73,7 @@ class Layer:
         ]
 
     def script(self, name: str, place: Path, hosts: str) -> str:
-        """The shell script that makes a container from within its namespaces and becomes its first process."""
+        """Return the shell script that creates a container within its namespaces and becomes its first process."""
         uid, gid = self.user
         root = place / "layer" / "root"
         shared_memory = self.description.get("shm_size", "64m")
@@ -92,7 +92,7 @@ class Layer:
             f"echo 'shopstream:x:{uid}:{gid}::{self._image.home}:/usr/sbin/nologin' >> {root}/etc/passwd",
             f"echo 'shopstream:x:{gid}:' >> {root}/etc/group",
             f"printf %s {shlex.quote(hosts)} > {root}/etc/hosts",
-            # The interpreter of this machine may lie in a home that is closed to others; its layer here is not.
+            # This machine's interpreter may be in a home that is closed to others; its layer here is not.
             *(f"chmod o+x {root}{parent}" for parent in Path(sys.base_prefix).parents),
             *self._files(root),
             *self._mounts(root),
@@ -104,13 +104,13 @@ class Layer:
         return "\n".join([*lines, f"exec chroot {root} {shlex.join(command)}"]) + "\n"
 
     def _files(self, root: Path) -> list[str]:
-        """The files of the image."""
+        """Return the commands that provide the files of the image."""
         lines = []
         if self._service == "postgres":
             lines += [f"rm -rf {root}{_POSTGRES}", *_bind(binaries().parent, root, _POSTGRES, read_only=True)]
         for source, target in self._image.files.items():
             if source == ".venv":
-                # Nothing can be installed into the environment of the tests, so what the image adds lies over it.
+                # Nothing is installed into the tests' environment, so the additions of the image are mounted over it.
                 layers = f"lowerdir={self._added_packages()}:{(REPOSITORY / source).resolve()}"
                 lines.append(f"mkdir -p {root}{target} && mount -t overlay packages -o {layers} {root}{target}")
             else:
@@ -120,7 +120,7 @@ class Layer:
         return lines
 
     def _mounts(self, root: Path) -> list[str]:
-        """Volumes, secrets and temporary file systems."""
+        """Return the commands that mount volumes, secrets and temporary file systems."""
         lines = []
         for volume in sorted(self.description.get("volumes", []), key=str):
             lines += self._volume(volume, root)
@@ -133,7 +133,7 @@ class Layer:
             place = f"{root}{_real(target)}"
             lines.append(f"mkdir -p {place} && mount -t tmpfs -o {options or 'mode=1777'} tmpfs {place}")
         if ".venv" in self._image.files:
-            # Its scripts name their interpreter by the path that they were installed at.
+            # The environment's scripts name their interpreter by the path at which they were installed.
             place = f"{root}{(REPOSITORY / '.venv').resolve()}"
             lines.append(f"mkdir -p {place} && mount --bind {root}{self._image.files['.venv']} {place}")
         return lines
@@ -148,13 +148,13 @@ class Layer:
             return _bind((DOCKER / source).resolve(), root, target, read_only=read_only)
         path = self._directory / "volumes" / source
         if not path.exists():
-            # As the engine does, from the directory of the image.
+            # Create it with the owner that the image's directory has, as the engine does.
             path.mkdir(parents=True)
             os.chown(path, *self.user)
         return _bind(path, root, target, read_only=read_only)
 
     def _added_packages(self) -> Path:
-        """The packages that the image has beside requirements.txt, installed as in the Dockerfile."""
+        """Return the packages that the image adds to requirements.txt, installed as in the Dockerfile."""
         home = self._directory / "packages"
         if not home.exists():
             target = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
@@ -164,7 +164,7 @@ class Layer:
         return home
 
     def _java(self) -> Path:
-        """The launcher of Java, made by the command of the Dockerfile."""
+        """Return the Java launcher, created by the command of the Dockerfile."""
         home = self._directory / "image"
         if not home.exists():
             home.mkdir()
@@ -185,5 +185,5 @@ def _bind(source: Path, root: Path, target: str, *, read_only: bool) -> list[str
 
 
 def _real(target: str) -> str:
-    """A path without links: one such as /var/run would lead out of the layer."""
+    """Return a path without links; one such as /var/run would lead out of the layer."""
     return os.path.realpath(target)

@@ -1,4 +1,4 @@
-"""The networks of the compose file as bridges, and a namespace for each container."""
+"""Create the networks of the compose file as bridges, and a namespace for each container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Networks:
 
     def __init__(self, compose: Mapping[str, Any], containers: Mapping[str, str]) -> None:
         self._services = containers
-        # Two runs at once have different names, and none that is longer than the kernel takes.
+        # Runs at the same time need different names, none longer than the kernel accepts.
         self._mark = secrets.token_hex(2)
         self._bridges: dict[str, str] = {}
         self._links = 0
@@ -38,11 +38,11 @@ class Networks:
                 self.addresses[name][network] = f"{self._subnets[network]}.{taken[network]}"
 
     def namespace(self, name: str) -> str:
-        """The network namespace of a container."""
+        """Return the network namespace of a container."""
         return f"sh{self._mark}-{name}"
 
     def connect(self, name: str) -> None:
-        """Make the namespace of a container, with a link to each of its networks."""
+        """Create the namespace of a container, with a link to each of its networks."""
         namespace = self.namespace(name)
         _ip(f"netns add {namespace}")
         _ip(f"-n {namespace} link set lo up")
@@ -55,7 +55,7 @@ class Networks:
             _ip(f"-n {namespace} link set eth{number} up")
 
     def hosts(self, name: str) -> str:
-        """What the name server of an engine tells a container: its neighbours on its own networks."""
+        """Return what an engine's name server tells a container: its neighbors on its own networks."""
         lines = ["127.0.0.1 localhost"]
         for other, addresses in self.addresses.items():
             shared = [addresses[one] for one in self.addresses[name] if one in addresses]
@@ -63,7 +63,7 @@ class Networks:
         return "\n".join(lines) + "\n"
 
     def close(self) -> None:
-        """Take everything down that was made."""
+        """Remove everything that was created."""
         for name in self._services:
             subprocess.run(["ip", "netns", "delete", self.namespace(name)], check=False, capture_output=True)
         for bridge in self._bridges.values():
@@ -73,7 +73,7 @@ class Networks:
         if network not in self._bridges:
             bridge = self._bridges[network] = f"sh{self._mark}{len(self._bridges)}"
             _ip(f"link add {bridge} type bridge")
-            # Tests reach the containers through it.
+            # Tests reach the containers through this bridge.
             _ip(f"address add {self._subnets[network]}.1/24 dev {bridge}")
             _ip(f"link set {bridge} up")
         return self._bridges[network]
