@@ -1,4 +1,4 @@
-"""One whole platform for all end-to-end tests."""
+"""Provide one whole platform for all end-to-end tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _platform_of_session() -> Iterator[Platform]:
 
 @pytest.fixture
 def platform(_platform_of_session: Platform) -> Platform:
-    """A platform that is up: the first test that asks starts it, and so does the next after one that stopped it."""
+    """Return a running platform; it is started for the first test, and again after a test that stopped it."""
     if not _platform_of_session.status()["is_up"]:
         _platform_of_session.up()
     return _platform_of_session

@@ -1,6 +1,6 @@
-"""From a fault to the message about it, on a whole platform with a channel that is made as a user makes it.
+"""Test the way from a fault to its message on a whole platform, with a channel added as a user adds it.
 
-Prints how long each kind of fault took to be told of, as the table in docs/alerting.md (``pytest -s``).
+With ``pytest -s`` it prints how long each kind of fault took to be reported, as the table in docs/alerting.md.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ CHANNEL = "alert_e2e"
 
 @dataclass
 class Watch:
-    """The platform and its receiver; takes the time between a fault and its message."""
+    """The platform and its receiver; measures the time from a fault to its message."""
 
     platform: Platform
     api: AirflowApi
     hook: Hook
 
     def message(self, occasion: str, key: str, *, since: float, seconds: float = 300) -> tuple[float, dict[str, Any]]:
-        """Wait for a message about a key; when it arrived, and what it says."""
+        """Wait for a message about a key, and return its arrival time and text."""
 
         def arrived() -> list[tuple[float, dict[str, Any]]]:
             return [
@@ -53,11 +53,11 @@ class Watch:
         return arrived()[0]
 
     def told(self, occasion: str, key: str, *, since: float) -> float:
-        """Wait for a message about a key; the seconds that it took since a fault."""
+        """Wait for a message about a key, and return the seconds since a fault."""
         return self.message(occasion, key, since=since)[0] - since
 
     def report(self, fault: str, seconds: float) -> None:
-        """One row of the table."""
+        """Print one row of the table."""
         print(f"\n| {fault} | {seconds:.1f} s |")
 
 
@@ -69,7 +69,7 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture
 def watch(platform: Platform, hook: Hook) -> Watch:
-    """The running platform, which knows of the channel since a user has added it."""
+    """Return the running platform, to which a user has added the channel."""
     watch = Watch(platform, AirflowApi(platform.settings, timeout_seconds=60), hook)
     if CHANNEL not in known_channels(platform.settings.dsn("ops")):
         _add_connection(platform, hook.url)
@@ -80,13 +80,13 @@ def watch(platform: Platform, hook: Hook) -> Watch:
 
 
 def _add_connection(platform: Platform, url: str) -> None:
-    """What the form under Admin, Connections sends."""
+    """Add a connection as the form under Admin, Connections does."""
     connection = {"connection_id": CHANNEL, "conn_type": "generic", "host": url}
     _ask(platform, "POST", "connections", {**connection, "extra": '{"min_severity": "warning"}'})
 
 
 def _ask(platform: Platform, method: str, path: str, body: dict[str, Any]) -> None:
-    """A request of the UI, as the administrator."""
+    """Send a request of the UI as the administrator."""
     login = {"username": "admin", "password": platform.password}
     token = requests.post(f"{platform.url}/auth/token", json=login, timeout=60).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
@@ -100,7 +100,7 @@ def _run(platform: Platform, statement: str) -> None:
 
 
 def _ended_at(api: AirflowApi, dag_id: str, run_id: str, task_id: str) -> float:
-    """When a task ended, once it has."""
+    """Return when a task ended, or None if it has not."""
     found: list[str] = []
 
     def ended() -> bool:
@@ -118,11 +118,11 @@ def test_a_task_that_fails_and_recovers(watch: Watch) -> None:
     tampered = f"UPDATE shop.fact_products SET views = views {{}} 1 WHERE {one}"
     _run(watch.platform, tampered.format("+"))
     began = time.time()
-    # Unpaused, it makes a run for last night as well: either of the two is the first to fail.
+    # Once unpaused, it also runs for last night; either run may fail first.
     api.set_paused("audit_facts", False)
     api.trigger("audit_facts", {}, "a test of alerts")
     told, body = watch.message("raised", key, since=began)
-    # Airflow records the end of a failed task only after its callbacks: the alert is what is nearest to the fault.
+    # Airflow records the end of a failed task only after its callbacks, so the alert is nearer to the fault.
     watch.report("a task fails", told - datetime.fromisoformat(body["raised_at"]).timestamp())
     wait_until(lambda: not api.active_runs("audit_facts"), seconds=180, what="the end of both")
     _run(watch.platform, tampered.format("-"))
@@ -156,14 +156,14 @@ def test_a_task_that_is_killed_with_its_callback(watch: Watch) -> None:
     watch.report(f"the last try of a task is killed with -9 ({title})", at - killed[-1])
 
 
-def test_a_task_that_says_nothing_in_a_run_that_goes_on(watch: Watch) -> None:
+def test_a_task_that_ends_silently_in_a_running_run(watch: Watch) -> None:
     api, dag_id = watch.api, "audit_facts"
     api.set_paused(dag_id, False)
     run_id = api.trigger(dag_id, {}, "a test of alerts")
     _ended_at(api, dag_id, run_id, "audit")
     wait_until(lambda: not api.active_runs(dag_id), seconds=180, what="the end of the run")
     began = time.time()
-    # As little as of a process that was killed with -9 is said of it: no callback runs.
+    # As after kill -9, no callback runs.
     _ask(watch.platform, "PATCH", f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/audit", {"new_state": "failed"})
     told, body = watch.message("raised", f"failed: {dag_id}.audit", since=began)
     assert body["title"] == "audit failed without a report"
@@ -171,7 +171,7 @@ def test_a_task_that_says_nothing_in_a_run_that_goes_on(watch: Watch) -> None:
     watch.report("a task fails without a word, its run goes on", told - began)
 
 
-def test_what_the_spark_job_finds(watch: Watch) -> None:
+def test_a_fault_found_by_the_spark_job(watch: Watch) -> None:
     began = time.time()
     deliver(watch.platform.settings.landing_dir, b"\x1f\x8b not gzip at all", "damaged.csv.gz")
     key = "stream: files are in quarantine: gzip_damaged"

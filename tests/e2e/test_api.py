@@ -1,4 +1,4 @@
-"""The API of a whole platform, as programs and browsers reach it: by token and by the cookie of the login form."""
+"""Test the API of a whole platform as programs and browsers use it: by token and by the cookie of the login form."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OWN = {"X-Requested-With": "shopstream"}
 
 @pytest.fixture(scope="module")
 def passwords() -> dict[str, str]:
-    """Of the users that a test has made."""
+    """Return the passwords of the users that a test created."""
     return {}
 
 
 @pytest.fixture
 def users(platform: Platform, passwords: dict[str, str]) -> dict[str, str]:
-    """Passwords of a viewer and an operator, made as docs/api.md says."""
+    """Return the passwords of a viewer and an operator, created as docs/api.md says."""
     for name, role in (("vito", "Viewer"), ("olga", "Op")):
         if name not in passwords:
             passwords[name] = platform.succeed("include.platform", "user", name, "--role", role).split()[-1]
@@ -90,7 +90,7 @@ def test_the_overview_is_live(platform: Platform, users: dict[str, str]) -> None
         assert stream["run"]["driver_id"].startswith("driver-")
 
 
-def test_nobody_and_a_viewer_are_kept_out(platform: Platform, users: dict[str, str]) -> None:
+def test_anonymous_visitors_and_viewers_are_refused(platform: Platform, users: dict[str, str]) -> None:
     with _client(platform) as client:
         for path in (f"{API}/overview", f"{API}/openapi.json", "/shopstream/overview", "/shopstream/static/app.js"):
             assert client.get(path).status_code == 401
@@ -101,7 +101,7 @@ def test_nobody_and_a_viewer_are_kept_out(platform: Platform, users: dict[str, s
             assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
 
 
-def test_an_operator_acts_by_cookie_with_the_header_only(platform: Platform, users: dict[str, str]) -> None:
+def test_an_operator_needs_the_header_to_act_by_cookie(platform: Platform, users: dict[str, str]) -> None:
     body = {"reason": "it runs already"}
     with _by_cookie(platform, "olga", users["olga"]) as client:
         assert client.get(f"{API}/me").json() == {"name": "olga", "can_act": True}
@@ -111,7 +111,7 @@ def test_an_operator_acts_by_cookie_with_the_header_only(platform: Platform, use
         assert client.post(f"{API}/stream/resume", json=body, headers=OWN).status_code == 200
 
 
-def test_unchanged_answers_have_no_body_and_big_ones_are_compressed(platform: Platform, users: dict[str, str]) -> None:
+def test_unchanged_answers_have_no_body_and_large_ones_are_packed(platform: Platform, users: dict[str, str]) -> None:
     with _by_token(platform, "vito", users["vito"]) as client:
 
         def is_known() -> bool:
@@ -119,6 +119,6 @@ def test_unchanged_answers_have_no_body_and_big_ones_are_compressed(platform: Pl
             again = client.get(f"{API}/views", headers={"If-None-Match": etag})
             return (again.status_code, again.content) == (304, b"") and "Date" in again.headers
 
-        # Unless a refresh comes between the two.
+        # A refresh between the two requests changes the answer.
         wait_until(is_known, seconds=30, what="an answer that has not changed")
         assert client.get(f"{API}/overview").headers["Content-Encoding"] == "gzip"

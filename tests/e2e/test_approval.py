@@ -1,4 +1,4 @@
-"""An approval is asked for once, also when Airflow tries the task again after the answer."""
+"""Test that an approval is requested once, even if Airflow retries the task after the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_retried_approval_uses_the_answer_it_received(platform: Platform, tmp_
     wait_until(lambda: approval()[1] == "awaiting_input", seconds=180, what="the request for an approval")
     first, _, tries = approval()
     with transaction(metadata) as cursor:
-        # The scheduler does this when it takes the end of the first worker for the end of the resumed task.
+        # The scheduler does this when it mistakes the end of the first worker for the end of the resumed task.
         cursor.execute(
             "UPDATE hitl_detail SET responded_at = now(), chosen_options = '[\"Approve\"]',"
             ' responded_by = \'{"id": "1", "name": "ada"}\' WHERE ti_id = %s',
@@ -50,7 +50,7 @@ def test_a_retried_approval_uses_the_answer_it_received(platform: Platform, tmp_
     wait_until(lambda: not api.active_runs(DAG), seconds=420, what="the end of the run")
     _, state, all_tries = approval()
     assert state == "success"
-    # More than one, when Airflow takes the resumed task for a killed one again.
+    # There are more tries if Airflow mistakes the resumed task for a killed one again.
     assert all_tries > tries
     with transaction(platform.settings.dsn("ops")) as cursor:
         cursor.execute("SELECT done_by, reason FROM shop.retractions ORDER BY retraction_id DESC LIMIT 1")

@@ -1,4 +1,4 @@
-"""What a newcomer does in the Airflow UI, in a real browser: log in, look around, trigger a DAG with other params."""
+"""Test what a newcomer does in the Airflow UI with a real browser: log in, look around, trigger a DAG with params."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAGE_MS = 60_000
 
 @pytest.fixture
 def page(platform: Platform) -> Iterator[Page]:
-    """A page of the UI, logged in as the administrator."""
+    """Yield a page of the UI, logged in as the administrator."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -48,13 +48,13 @@ def test_every_dag_is_listed_and_running(page: Page, platform: Platform) -> None
     for dag_id in DAGS:
         expect(page.get_by_role("link", name=dag_id, exact=True).first).to_be_visible(timeout=PAGE_MS)
     page.goto(f"{platform.url}/dags/stream_events")
-    # The docstring of the file is the runbook in the UI.
+    # The UI shows the docstring of the file as runbook.
     page.get_by_role("button", name=re.compile("Dag Docs")).first.click()
     expect(page.get_by_text("Run the stream continuously")).to_be_visible(timeout=PAGE_MS)
 
 
 def test_a_feed_triggered_with_other_params_succeeds(page: Page, platform: Platform) -> None:
-    # A scheduler that was restarted runs the last feed again, beside the next: they hold both slots for five minutes.
+    # A restarted scheduler repeats the last feed beside the next one; both slots are taken for five minutes.
     api = AirflowApi(platform.settings)
     for run in api.active_runs("generate_events"):
         api.end_run("generate_events", run, "A test of the form")

@@ -1,4 +1,4 @@
-"""The quick part of the chaos harness: faults under load on the session's platform, and nothing lost or doubled."""
+"""Run the quick part of the chaos harness on the session's platform: faults under load lose and double nothing."""
 
 from __future__ import annotations
 

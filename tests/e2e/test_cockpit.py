@@ -1,4 +1,4 @@
-"""The cockpit on a whole platform, in a real browser: live numbers, inside Airflow's UI, and acts that take place."""
+"""Test the cockpit of a whole platform in a real browser: live numbers, inside Airflow's UI, and actions."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PAGES = ("overview", "stream", "quality", "objectives")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PAGE_MS = 60_000
-# The driver ends after its batch, and a new one needs some ten seconds; both are busy machines' seconds here.
+# The driver ends after its batch, and a new one needs ten seconds, or several times that on a busy machine.
 STEERED_MS = 180_000
-# A task for the dry run, and one that takes back; each is started by Airflow's scheduler.
+# Airflow's scheduler starts a task for the dry run and one for the retraction.
 RETRACTED_MS = 180_000
-# What docs/cockpit.md tells is under a second; this only finds a page that hangs.
+# docs/cockpit.md promises less than a second; this limit only finds a page that hangs.
 PAINTED_WITHIN_MS = 10_000
 MARKUP = '<img src=x onerror="window.hacked=1">'
 
@@ -54,13 +54,16 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def sessions() -> dict[str, StorageState]:
-    """The cookies of whoever logged in before: Airflow refuses many logins in a row."""
+    """Return the cookies of users who have logged in, since Airflow refuses many logins in a row."""
     return {}
 
 
 @pytest.fixture
 def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageState]) -> Iterator[Callable[..., Page]]:
-    """Opens the home page for a user who is logged in; at the end, no page may have failed or asked another origin."""
+    """Yield a function that opens the home page for a logged-in user.
+
+    At the end, no page may have failed or sent a request to another origin.
+    """
     pages: list[Page] = []
     faults: list[str] = []
 
@@ -82,7 +85,7 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
         else:
             log_in(page, platform.url, name, password or platform.password)
             sessions[name] = page.context.storage_state()
-        # Airflow's own pages are its own affair; and that a refused request is written to the console, the browser's.
+        # Ignore requests of Airflow's own pages, and the browser's own messages about refused requests.
         page.on("request", watch_request)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", watch_console)
@@ -95,14 +98,14 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
 
 
 def query(platform: Platform, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """What a statement gives to the owner."""
+    """Return the rows of a statement, run as the owner."""
     with transaction(platform.settings.dsn("owner")) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall()) if cursor.description else []
 
 
 def sees(where: Page | FrameLocator, page_name: str) -> None:
-    """The page shows live data of the platform."""
+    """Wait until the page shows live data of the platform."""
     expect(where.locator("#live")).to_have_text("Live", timeout=PAGE_MS)
     seen: dict[str, list[Locator]] = {
         "overview": [
@@ -139,16 +142,16 @@ def test_every_page_shows_live_data(platform: Platform, visit: Callable[..., Pag
         assert painted_ms < PAINTED_WITHIN_MS, name
 
 
-def test_the_cockpit_is_a_part_of_the_airflow_ui(platform: Platform, visit: Callable[..., Page]) -> None:
+def test_the_cockpit_is_embedded_in_the_airflow_ui(platform: Platform, visit: Callable[..., Page]) -> None:
     page = visit()
     page.get_by_role("link", name="Shopstream").first.click()
     frame = page.frame_locator("iframe")
     sees(frame, "overview")
-    # Going on inside the frame is seen in the address of Airflow, so that it can be shared.
+    # Airflow's address follows the navigation inside the frame, so that it can be shared.
     frame.get_by_role("link", name="Stream", exact=True).click()
     sees(frame, "stream")
     page.wait_for_url(re.compile("/plugin/.*stream"))
-    # The theme of Airflow is that of the page in it.
+    # The page inside Airflow has Airflow's theme.
     shown = page.evaluate("document.documentElement.classList.contains('dark') ? 'dark' : 'light'")
     expect(frame.locator("html")).to_have_attribute("data-theme", shown)
 
@@ -260,14 +263,14 @@ def test_markup_in_a_row_is_text(platform: Platform, visit: Callable[..., Page],
     row = dict.fromkeys(names, "x") | {"product_name": MARKUP.replace('"', "'")}
     path = tmp_path / "markup.csv"
     path.write_text(",".join(names) + "\n" + ",".join(row[name] for name in names) + "\n")
-    # The driver may be a new one that is just starting.
+    # The driver may be new and still starting.
     wait_until(lambda: platform.status()["stream"]["is_alive"], seconds=120, what="the stream to be alive")
     platform.succeed("include.platform", "load", str(path))
     page = visit()
     page.goto(f"{platform.url}/shopstream/stream")
     reason = page.locator("details[data-key=reject-event_id_invalid] > summary")
     every = page.get_by_role("button", name=re.compile("All .* reasons"))
-    # The most frequent reasons stand there at once; the feed has many.
+    # The page lists the most frequent reasons first; the feed has many.
     expect(every.or_(reason).first).to_be_visible()
     if every.is_visible():
         every.click()
@@ -277,7 +280,7 @@ def test_markup_in_a_row_is_text(platform: Platform, visit: Callable[..., Page],
     assert page.evaluate("window.hacked") is None
 
 
-def test_a_viewer_looks_and_cannot_act(platform: Platform, visit: Callable[..., Page]) -> None:
+def test_a_viewer_can_look_but_not_act(platform: Platform, visit: Callable[..., Page]) -> None:
     said = platform.succeed("include.platform", "user", "vera", "--role", "Viewer")
     page = visit("vera", said.split()[-1])
     for name in PAGES:
@@ -294,7 +297,7 @@ def test_a_viewer_looks_and_cannot_act(platform: Platform, visit: Callable[..., 
     assert "vera may read, but not act" in refused[1]
 
 
-def test_a_session_that_ends_is_said(platform: Platform, visit: Callable[..., Page]) -> None:
+def test_an_ended_session_is_reported(platform: Platform, visit: Callable[..., Page]) -> None:
     page = visit()
     page.goto(f"{platform.url}/shopstream/overview")
     sees(page, "overview")

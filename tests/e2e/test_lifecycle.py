@@ -1,4 +1,4 @@
-"""The life of a platform, through the commands that users run: up, load, reconcile, repair, down, and up again."""
+"""Test the life of a platform by the commands that users run: up, load, reconcile, repair, down, and up again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def count(platform: Platform, query: str) -> int:
-    """The single number that a query gives to the owner."""
+    """Return the single number that a query gives to the owner."""
     with transaction(platform.settings.dsn("owner")) as cursor:
         cursor.execute(query)
         (number,) = cursor.fetchone()
@@ -34,8 +34,8 @@ def count(platform: Platform, query: str) -> int:
 
 
 def generated_file(platform: Platform, directory: Path) -> Path:
-    """One file of the generator with valid, bad and duplicate rows, outside the landing folder."""
-    # Another seed and an old start: none of its events are in the feed.
+    """Return one generated file with valid, bad and duplicate rows, outside the landing folder."""
+    # With another seed and an old start, none of its events are in the feed.
     options = ["--no-pace", "--rate", "100", "--duration", "10", "--seed", "7", "--start", "2026-03-01T12:00:00Z"]
     folders = ["--landing", str(directory), "--manifests", str(directory / "manifests")]
     platform.succeed("include.generator", *options, *folders)
@@ -67,7 +67,7 @@ def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
 
 
 def driver_jvm(platform: Platform) -> psutil.Process:
-    """The JVM of the stream's driver."""
+    """Return the JVM of the stream's driver."""
     jvm = psutil.Process(count(platform, "SELECT pid FROM shop.runs ORDER BY epoch DESC LIMIT 1")).parent()
     assert jvm is not None
     return jvm
@@ -85,9 +85,9 @@ def test_airflow_leaves_the_cores_to_the_stream(platform: Platform) -> None:
     assert driver_jvm(platform).nice() == niceness["postgres"] == niceness["spark-worker"]
 
 
-def test_driver_takes_its_classes_from_the_cache(platform: Platform) -> None:
-    # Java maps it only when it fits this Java, these options and this class path. The kernel names the file itself,
-    # whatever links lead to it.
+def test_the_driver_loads_its_classes_from_the_cache(platform: Platform) -> None:
+    # Java maps the cache only if it matches this Java, these options and this class path. The kernel names the file
+    # itself, not a link to it.
     assert str(cache_path().resolve()) in {mapped.path for mapped in driver_jvm(platform).memory_maps()}
 
 
@@ -123,7 +123,7 @@ def test_own_file_is_loaded_once_and_balanced(platform: Platform, tmp_path: Path
     assert f"{path.name}: {rows:,} rows read" in first
     events = count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'")
     assert events > rows / 2
-    # The same rows under another name: every one that was accepted is a duplicate now.
+    # The same rows under another name: every accepted row is a duplicate now.
     assert "= 0 accepted" in platform.succeed("include.platform", "load", str(packed))
     assert count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'") == events
 
@@ -137,7 +137,7 @@ def test_file_without_header_is_quarantined_and_the_stream_goes_on(platform: Pla
     assert platform.status()["stream"]["is_alive"]
 
 
-def test_load_refuses_what_would_never_be_read(platform: Platform, tmp_path: Path) -> None:
+def test_load_refuses_files_that_would_never_be_read(platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "events.txt").touch()
     done = platform.run("include.platform", "load", str(tmp_path / "events.txt"), str(tmp_path / "missing.csv"))
     assert done.returncode == 1
@@ -147,7 +147,7 @@ def test_load_refuses_what_would_never_be_read(platform: Platform, tmp_path: Pat
 
 def test_manifests_and_postgres_agree(platform: Platform) -> None:
     def is_reconciled() -> bool:
-        # Files of the feed that are still on their way are not a disagreement, but may be one for a moment.
+        # Files of the feed that are still being loaded can differ for a moment.
         return platform.run("include.reconcile").returncode == 0
 
     wait_until(is_reconciled, seconds=120, what="manifests and Postgres to agree")
@@ -158,12 +158,12 @@ def test_connection_string_is_printed_alone(platform: Platform) -> None:
     assert output == platform.settings.dsn("analyst") + "\n"
 
 
-def test_psql_of_the_wheel_answers(platform: Platform) -> None:
+def test_make_psql_runs_a_statement(platform: Platform) -> None:
     output = platform.succeed("include.platform", "psql", "--", "-Atc", "SELECT current_user")
     assert output == "shop_owner\n"
 
 
-def test_killed_process_comes_back_by_itself(platform: Platform) -> None:
+def test_a_killed_process_is_restarted(platform: Platform) -> None:
     (before,) = (process for process in platform.status()["processes"] if process["name"] == "triggerer")
     psutil.Process(before["pid"]).send_signal(signal.SIGKILL)
 
@@ -175,7 +175,7 @@ def test_killed_process_comes_back_by_itself(platform: Platform) -> None:
     wait_until(lambda: not AirflowApi(platform.settings).unhealthy(), seconds=120, what="Airflow to be healthy")
 
 
-def test_airflows_records_go_with_their_age_and_the_running_stream_stays(platform: Platform) -> None:
+def test_old_records_of_airflow_are_removed_but_not_the_running_stream(platform: Platform) -> None:
     api = AirflowApi(platform.settings)
     run_id = api.trigger("evaluate_objectives", {}, "a test of retention")
     wait_until(lambda: run_id not in api.active_runs("evaluate_objectives"), seconds=120, what="the run to end")
@@ -217,7 +217,7 @@ def test_the_driver_is_closed_to_other_users(platform: Platform) -> None:
 
 def test_the_home_is_closed_to_other_users(platform: Platform) -> None:
     root = platform.settings.root
-    # When the platform is root's, the user of PostgreSQL must pass through it.
+    # If root runs the platform, PostgreSQL's user must be able to traverse it.
     assert root.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
     open_ones = [path.name for path in root.iterdir() if path.stat().st_mode & 0o077]
     assert open_ones == []

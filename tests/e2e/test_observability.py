@@ -1,4 +1,4 @@
-"""What a running platform says of itself: metrics of its own and of Spark, readiness, deadlines that were missed."""
+"""Test what a running platform reports: its own and Spark's metrics, readiness, missed deadlines."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def get(url: str) -> str:
 
 
 def value(text: str, series: str) -> float:
-    """The value of a series in Prometheus' text format; 0 when it is not there."""
+    """Return the value of a series in Prometheus' text format, or 0 if it is absent."""
     found = re.search(rf"^{re.escape(series)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
-def test_the_endpoint_says_how_the_platform_is(platform: Platform) -> None:
+def test_the_endpoint_reports_the_state_of_the_platform(platform: Platform) -> None:
     url = f"http://127.0.0.1:{platform.settings.ports['metrics']}"
     assert json.loads(get(f"{url}/ready")) == {"status": "ready"}
     wait_until(
@@ -46,12 +46,12 @@ def test_the_endpoint_says_how_the_platform_is(platform: Platform) -> None:
     assert value(text, "shopstream_stream_up") == value(text, "shopstream_database_up") == 1
 
 
-def test_spark_speaks_to_prometheus(platform: Platform) -> None:
+def test_spark_serves_metrics_for_prometheus(platform: Platform) -> None:
     ports = platform.settings.ports
     text = get(f"http://127.0.0.1:{ports['spark-master-ui']}/metrics/master/prometheus/")
     text += get(f"http://127.0.0.1:{ports['spark-worker-ui']}/metrics/prometheus/")
     names = set(re.findall(r"^(\w+)", text, re.MULTILINE))
-    # The dashboards name these.
+    # The dashboards use these series.
     assert names >= SPARK
     driver = get(f"http://127.0.0.1:{ports['spark-driver-ui']}/metrics/prometheus/")
     assert re.search(r"^metrics_shopstream_driver_spark_streaming_events_latency_Value", driver, re.MULTILINE)
@@ -60,13 +60,13 @@ def test_spark_speaks_to_prometheus(platform: Platform) -> None:
     )
 
 
-def test_objectives_are_judged_each_minute(platform: Platform) -> None:
+def test_objectives_are_evaluated_each_minute(platform: Platform) -> None:
     def judged() -> set[str]:
         with transaction(platform.settings.dsn("analyst")) as cursor:
             cursor.execute("SELECT DISTINCT objective FROM shop.objective_minutes")
             return {name for (name,) in cursor}
 
-    # Nothing is promised in the first three minutes after `make up`.
+    # Objectives do not count in the first three minutes after `make up`.
     wait_until(
         lambda: judged() >= {"freshness", "availability", "refresh_age", "reject_share"},
         seconds=420,
@@ -76,15 +76,15 @@ def test_objectives_are_judged_each_minute(platform: Platform) -> None:
 
 
 def deadlines(platform: Platform) -> list[dict[str, Any]]:
-    """What the page of deadlines lists."""
+    """Return what the page of deadlines lists."""
     found: list[dict[str, Any]] = AirflowApi(platform.settings)._call(
         "GET", "/ui/dags/~/dagRuns/~/deadlines?limit=100&missed=true"
     )["deadlines"]
     return found
 
 
-def test_a_run_that_is_late_is_listed_and_told_of(platform: Platform, page: Page) -> None:  # noqa: F811
-    """A run of the feed, which takes minutes, is given a deadline that has just passed; the rest is Airflow's doing."""
+def test_a_late_run_is_listed_and_reported(platform: Platform, page: Page) -> None:  # noqa: F811
+    """Give a run of the feed, which takes minutes, a deadline that has just passed."""
     api = AirflowApi(platform.settings)
     if not api.active_runs("generate_events"):
         api.trigger("generate_events", {"duration_seconds": 120, "events_per_second": 1}, "late on purpose")
