@@ -1,4 +1,4 @@
-"""Airflow for tests: a home of its own, the platform's Connections, and runs of whole DAGs."""
+"""Set up Airflow for tests: its own home, the platform's Connections, and runs of whole DAGs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The fresh database; the Connections to it and its settings are in the environment of this process."""
+    """Return a new database; the environment of this process has its Connections and settings."""
     from include.platform.instance.environment import settings_environment
 
     for name, value in {**connection_variables(database), **settings_environment(database)}.items():
@@ -31,13 +31,13 @@ def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture(scope="session")
 def metadata() -> Path:
-    """A migrated metadata database of Airflow, to be copied."""
+    """Return a migrated metadata database of Airflow, to be copied."""
     return make_metadata(airflow_home.HOME / "template")
 
 
 @pytest.fixture
 def start_dag(metadata: Path, tmp_path: Path) -> Iterator[StartDag]:
-    """Starts runs of DAGs, each with a metadata database to itself, and ends those that are left."""
+    """Yield a function that starts runs of DAGs, each with its own metadata database; end those that are left."""
     runs: list[DagTest] = []
 
     def start(settings: Settings, dag_id: str, params: Mapping[str, object] | None = None) -> DagTest:

@@ -1,4 +1,4 @@
-"""A checkout whose path has blanks, parentheses and an umlaut: a driver of it runs on a real cluster."""
+"""Test a checkout whose path has blanks, parentheses and an umlaut: a driver of it runs on a real cluster."""
 
 from __future__ import annotations
 

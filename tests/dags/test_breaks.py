@@ -1,4 +1,4 @@
-"""The data broken on purpose: each kind is found by its check in one run, told once, and its end is told too."""
+"""Break the data on purpose: one run finds each kind by its check, reports it once, and reports its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def playground(airflow: Settings) -> Settings:
-    """Hours of good events, looked at once and published."""
+    """Return an instance with hours of good events, checked once and published."""
     load_hours(airflow)
     look(airflow)
     assert open_alerts(airflow) == {}
@@ -56,12 +56,12 @@ def playground(airflow: Settings) -> Settings:
 
 @pytest.fixture
 def suites(tmp_path: Path) -> Path:
-    """A copy of the suites, one of which may be renamed."""
+    """Return a copy of the suites, in which one may be renamed."""
     return Path(shutil.copytree(SUITES_DIR, tmp_path / "expectations"))
 
 
 def break_it(playground: Settings, breakage: Breakage, kind: Kind, suites: Path) -> None:
-    """Damage it; one kind only while a refresh is under way."""
+    """Break the data; one kind does so only during a refresh."""
     if kind.name != MID_REFRESH:
         breakage.damage(kind.name)
         return
@@ -72,14 +72,14 @@ def break_it(playground: Settings, breakage: Breakage, kind: Kind, suites: Path)
     wait_until(record.exists, seconds=60, what="the damage to wait for a refresh")
     refresh(playground, suites)
     damage.join(60)
-    # Whether the gate saw the batch or not: what people read does not contain it.
+    # Readers never see the batch, whether or not the gate saw it.
     assert query(playground, "SELECT max(batch_id) FROM shop.batches") > before
     newest = "SELECT DISTINCT max(last_batch_id) FROM shop.refreshes WHERE published_at IS NOT NULL GROUP BY view_name"
     assert query(playground, newest) == before
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, suites: Path, kind: Kind) -> None:
+def test_each_kind_is_caught_reported_once_and_recovers(playground: Settings, suites: Path, kind: Kind) -> None:
     breakage = Breakage(playground, deliver, suites)
     break_it(playground, breakage, kind, suites)
     before = last_published(playground)
@@ -105,7 +105,7 @@ def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, suites
         assert fresh == set(views.list_views()) - ({STALE_VIEW} if kind.name == "stale-view" else set())
 
     if kind.is_blocking:
-        # Good events that come after the bad ones do not make these good.
+        # Good events after the bad ones do not change the result for these.
         load_good(playground, 2500)
     look(playground, suites)
     assert open_alerts(playground)[key][1] > occurrences
@@ -115,7 +115,7 @@ def test_each_kind_is_caught_told_once_and_recovers(playground: Settings, suites
     load_good(playground, 60)
     assert look(playground, suites) == []
     if kind.name == "volume-drop":
-        # The repair took the days away that the check compares with: it is not judged, which ends no alert.
+        # The repair removed the days that the check compares with. It is not judged then, which ends no alert.
         assert set(open_alerts(playground)) == {key}
         load_days_before(playground)
         assert look(playground, suites) == []
@@ -150,8 +150,8 @@ def test_an_empty_instance_has_nothing_to_break(airflow: Settings) -> None:
     assert not (airflow.root / "broken.json").exists()
 
 
-def test_a_quiet_night_disarms_nothing(airflow: Settings) -> None:
-    """Prices doubled in the evening, and then nothing comes for hours: what was found stays held back."""
+def test_a_quiet_night_releases_nothing(airflow: Settings) -> None:
+    """Double the prices in the evening, then deliver nothing for hours: the views stay held back."""
     load_hours(airflow)
     look(airflow)
     Breakage(airflow, deliver).damage("quiet-night")
@@ -163,7 +163,7 @@ def test_a_quiet_night_disarms_nothing(airflow: Settings) -> None:
 
 
 def test_prices_that_stay_doubled_do_not_become_usual(airflow: Settings) -> None:
-    """Most of what was ever sold has the doubled price: what is looked at does not say what is usual."""
+    """Sell most units at the doubled price: the rows under test do not define what is usual."""
     load_hours(airflow)
     look(airflow)
     now = datetime.now(UTC)
@@ -173,8 +173,8 @@ def test_prices_that_stay_doubled_do_not_become_usual(airflow: Settings) -> None
     assert open_alerts(airflow)["quality/events/price_level_is_usual"][0] == "critical"
 
 
-def test_a_sweep_lets_nothing_through(airflow: Settings) -> None:
-    """The feed was mended in the evening; the sweep, which cannot judge a drift, publishes nothing of before."""
+def test_a_sweep_releases_nothing(airflow: Settings) -> None:
+    """Repair the feed in the evening: the sweep cannot judge a drift and publishes none of the earlier rows."""
     load_hours(airflow)
     look(airflow)
     Breakage(airflow, deliver).damage(MENDED_DRIFT)
@@ -189,7 +189,7 @@ def test_a_sweep_lets_nothing_through(airflow: Settings) -> None:
 
 
 def figures(settings: Settings) -> dict[str, list[str]]:
-    """The rows of every view, as people read them."""
+    """Return the rows of every view, as readers see them."""
     return {
         name: [row for (row,) in query(settings, f"SELECT published::text FROM shop.{name} AS published ORDER BY 1")]
         for name in views.list_views()
@@ -197,7 +197,7 @@ def figures(settings: Settings) -> dict[str, list[str]]:
 
 
 def test_a_retracted_file_leaves_the_figures_of_before(playground: Settings) -> None:
-    """The file is taken back as `make retract` does it; nothing else has come since."""
+    """Retract the file as `make retract` does; nothing else has come since."""
     key = "quality/events/price_level_is_usual"
     before = figures(playground)
     Breakage(playground, deliver).damage(RETRACTED_FILE)
@@ -210,7 +210,7 @@ def test_a_retracted_file_leaves_the_figures_of_before(playground: Settings) -> 
     assert look(playground) == []
     assert all(last_published(playground)[name] > published[name] for name in views.list_views())
     assert open_alerts(playground) == {}
-    # Enough that is good may be left in sight to judge by, or not.
+    # There may or may not be enough good rows left to judge by.
     ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
     assert resolution in ("recovered", "the failing rows were retracted")
     assert figures(playground) == before

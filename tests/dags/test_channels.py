@@ -1,4 +1,4 @@
-"""Every kind of channel, made from a real Airflow Connection, to a real receiver: what arrives, and what went wrong."""
+"""Send by every kind of channel, created from a real Airflow Connection, to a real receiver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Connect = Callable[..., Channel]
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Makes the channel of a Connection that is given as Airflow's environment gives it."""
+    """Yield a function that creates the channel of a Connection given by Airflow's environment."""
 
     def make(**connection: Any) -> Channel:
         monkeypatch.setenv("AIRFLOW_CONN_ALERT_TEST", json.dumps(connection))
@@ -55,7 +55,7 @@ def mail(port: int, **extra: Any) -> dict[str, Any]:
     return {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": {**plain, **extra}}
 
 
-def test_a_mail_comes_as_text_and_as_html_that_runs_nothing(connect: Connect, mailbox: Mailbox) -> None:
+def test_a_mail_has_text_and_html_without_scripts(connect: Connect, mailbox: Mailbox) -> None:
     one = message(title=f"product {HOSTILE} is wrong", detail=f"name: {HOSTILE}")
     connect(**mail(mailbox.port, to=["team@example.org", "boss@example.org"])).send(one)
     (arrived,) = mailbox.mails
@@ -96,7 +96,7 @@ def test_a_webhook_gets_json_of_the_published_schema(connect: Connect, hook: Hoo
     ("account", "header"),
     [({"password": "token"}, "Bearer token"), ({"login": "me", "password": "pass"}, "Basic bWU6cGFzcw==")],
 )
-def test_a_webhook_that_wants_to_know_who_calls(
+def test_a_webhook_that_requires_authentication(
     connect: Connect, hook: Hook, account: dict[str, str], header: str
 ) -> None:
     connect(conn_type="generic", host=hook.url, **account).send(message())
@@ -110,7 +110,7 @@ def test_a_webhook_that_wants_to_know_who_calls(
         {"conn_type": "http", "host": "{base}/services/T0/B0/X", "extra": {"format": "slack"}},
     ],
 )
-def test_a_chat_gets_what_slack_understands(connect: Connect, hook: Hook, connection: dict[str, Any]) -> None:
+def test_a_chat_gets_the_format_of_slack(connect: Connect, hook: Hook, connection: dict[str, Any]) -> None:
     base = hook.url.rpartition("/")[0]
     connect(**{**connection, "host": connection["host"].format(base=base)}).send(message(title=HOSTILE))
     (body,) = hook.bodies
@@ -119,14 +119,14 @@ def test_a_chat_gets_what_slack_understands(connect: Connect, hook: Hook, connec
     assert "Authorization" not in hook.headers[0]
 
 
-def test_what_apprise_reaches_is_reached(connect: Connect, hook: Hook) -> None:
+def test_apprise_delivers_to_its_services(connect: Connect, hook: Hook) -> None:
     address = hook.url.replace("http://", "json://")
     connect(conn_type="generic", password=f"{address} {address}", extra={"format": "apprise"}).send(message())
     assert [body["title"] for body in hook.bodies] == [message().subject] * 2
     assert hook.bodies[0]["message"].strip() == message().text.strip()
 
 
-def test_apprise_says_what_went_wrong(connect: Connect) -> None:
+def test_apprise_reports_its_errors(connect: Connect) -> None:
     (port,) = free_ports(1)
     channel = connect(conn_type="apprise", password=f"json://127.0.0.1:{port}/secret-path")
     with pytest.raises(ChannelError, match="apprise could not send the message: ") as failure:
@@ -136,7 +136,7 @@ def test_apprise_says_what_went_wrong(connect: Connect) -> None:
         connect(conn_type="apprise", password="nonsense://secret").send(message())
 
 
-def test_an_smtp_server_that_is_not_there(connect: Connect) -> None:
+def test_an_smtp_server_that_is_down(connect: Connect) -> None:
     (port,) = free_ports(1)
     with pytest.raises(ConnectionRefusedError):
         connect(**mail(port)).send(message())
@@ -154,7 +154,7 @@ def test_an_smtp_server_that_refuses_the_recipient(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 401, 500])
-def test_a_webhook_that_does_not_take_it(connect: Connect, hook: Hook, status: int) -> None:
+def test_a_webhook_that_refuses_the_message(connect: Connect, hook: Hook, status: int) -> None:
     hook.answers = [status]
     channel = connect(conn_type="http", host=hook.url)
     with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as it is told to\.$"):
@@ -189,7 +189,7 @@ def test_the_secret_part_of_an_address_is_in_no_error(connect: Connect) -> None:
         ({"conn_type": "apprise"}, "its password contains no apprise address"),
     ],
 )
-def test_a_connection_that_is_written_wrongly_says_so_when_it_is_used(
+def test_a_wrong_connection_is_reported_when_it_is_used(
     connect: Connect, connection: dict[str, Any], complaint: str
 ) -> None:
     channel = connect(**connection)
@@ -199,7 +199,7 @@ def test_a_connection_that_is_written_wrongly_says_so_when_it_is_used(
     assert "Correct it under Admin, Connections; for example " in str(failure.value)
 
 
-def test_an_address_may_be_in_parts_and_hold_a_secret(connect: Connect, hook: Hook) -> None:
+def test_an_address_may_be_in_parts_and_contain_a_secret(connect: Connect, hook: Hook) -> None:
     _, _, port = hook.url.rpartition("/")[0].rpartition(":")
     connect(conn_type="http", schema="http", host="127.0.0.1/hook?key=secret", port=int(port)).send(message())
     assert len(hook.bodies) == 1
@@ -209,7 +209,7 @@ def test_an_address_may_be_in_parts_and_hold_a_secret(connect: Connect, hook: Ho
     assert "secret" not in str(failure.value)
 
 
-def test_the_least_severity_is_the_connections(connect: Connect) -> None:
+def test_the_connection_sets_the_minimum_severity(connect: Connect) -> None:
     assert connect(conn_type="http", host="h").min_severity == "warning"
     assert connect(conn_type="http", host="h", extra={"min_severity": "info"}).min_severity == "info"
 

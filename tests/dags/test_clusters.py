@@ -1,4 +1,4 @@
-"""What the Spark connection decides: its extra, and the command for each kind of cluster."""
+"""Test what the Spark connection decides: its extra, and the command for each kind of cluster."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ KUBERNETES = {
         ({"conf": {"spark.driver.memory": "4g"}}, r"have their own keys: spark.driver.memory \(use driver-memory\)"),
     ],
 )
-def test_an_extra_that_cannot_be_meant_is_refused(extra: dict[str, Any], fault: str) -> None:
+def test_a_wrong_extra_is_refused(extra: dict[str, Any], fault: str) -> None:
     with pytest.raises(SettingsError, match=f"the Airflow connection spark is wrong:\n  - .*{fault}"):
         SparkExtra.of("spark", extra)
 
 
-def test_all_faults_of_an_extra_are_told_at_once() -> None:
+def test_all_faults_of_an_extra_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as refused:
         SparkExtra.of("spark", {"rest-port": 0, "jobmaster": "local"})
     assert str(refused.value).count("\n  - ") == 2
 
 
-def test_what_airflows_form_adds_is_ignored() -> None:
+def test_empty_fields_of_airflows_form_are_ignored() -> None:
     assert SparkExtra.of("spark", {"queue": "", "keytab": None, "namespace": ""}) == SparkExtra()
 
 
@@ -77,7 +77,7 @@ def test_kubernetes_needs_a_namespace(airflow: Settings) -> None:
 
 @pytest.fixture
 def pods(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Pods:
-    """Airflow beside a cluster without pods, its Spark connection leading there."""
+    """Return a cluster without pods, to which Airflow's Spark connection leads."""
     monkeypatch.setenv(f"AIRFLOW_CONN_{SPARK_CONN_ID.upper()}", json.dumps(KUBERNETES))
     monkeypatch.setenv("SHOPSTREAM_TRIGGER_SECONDS", "1")
     monkeypatch.setattr(operators, "_POLL_SECONDS", 0.01)
@@ -86,7 +86,7 @@ def pods(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Pods:
 
 @pytest.fixture
 def operator(pods: Pods, airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> StreamSubmitOperator:
-    """One that is prepared, and whose spark-submit makes the pod that it was told to."""
+    """Return a prepared operator whose spark-submit creates the pod that it was told to."""
     operator = StreamSubmitOperator(task_id="run", job="jobs/stream_events.py", application_args=["--mode", "drain"])
     spark = {**KUBERNETES, "extra": json.dumps(KUBERNETES["extra"])}
     operator._prepare(airflow, cluster_of(Connection(conn_id=SPARK_CONN_ID, **spark), airflow))
@@ -137,7 +137,7 @@ def test_a_driver_pod_is_watched_until_it_ends(operator: StreamSubmitOperator, p
     assert not operator.is_job_active(operator.get_job_status(external_id, context))
 
 
-def test_an_api_server_that_is_away_for_a_moment_is_waited_for(
+def test_a_short_outage_of_the_api_server_is_tolerated(
     operator: StreamSubmitOperator, pods: Pods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     external_id = operator.submit_job({})
@@ -151,7 +151,7 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for(
         operator._status_within_timeout(external_id, {})
 
 
-def test_a_task_that_is_told_to_stop_deletes_the_pod(operator: StreamSubmitOperator, pods: Pods) -> None:
+def test_a_task_that_is_stopped_deletes_the_pod(operator: StreamSubmitOperator, pods: Pods) -> None:
     operator.submit_job({})
     with pytest.raises(AirflowException, match="told to stop"):
         operator.on_kill()

@@ -1,4 +1,4 @@
-"""Airflow connections become libpq connection strings that connect."""
+"""Turn Airflow connections into libpq connection strings that connect."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_extra_that_libpq_would_ignore_is_refused(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def session(metadata: Path, tmp_path: Path) -> Iterator[Session]:
-    """A session with a metadata database of its own."""
+    """Yield a session with its own metadata database."""
     copy = tmp_path / "airflow.db"
     copy.write_bytes(metadata.read_bytes())
     with Session(create_engine(f"sqlite:///{copy}")) as session:
@@ -73,7 +73,7 @@ def fields(session: Session, conn_id: str) -> dict[str, Any]:
     return {name: getattr(found, name) for name in ("host", "port", "login", "password", "extra")}
 
 
-def test_what_nobody_has_edited_follows_the_settings(session: Session, database: Settings, tmp_path: Path) -> None:
+def test_unedited_connections_follow_the_settings(session: Session, database: Settings, tmp_path: Path) -> None:
     written = tmp_path / "written.json"
     assert bring_connections(session, airflow_connections(database), written) == []
     moved = database.model_copy(update={"database_host": "db.example.org", "database_port": 6432})
@@ -84,7 +84,7 @@ def test_what_nobody_has_edited_follows_the_settings(session: Session, database:
     assert found["password"] not in written.read_text()
 
 
-def test_a_connection_that_was_edited_is_kept_and_named(session: Session, database: Settings, tmp_path: Path) -> None:
+def test_an_edited_connection_is_kept_and_named(session: Session, database: Settings, tmp_path: Path) -> None:
     written = tmp_path / "written.json"
     bring_connections(session, airflow_connections(database), written)
     spark = session.query(Connection).filter_by(conn_id="spark_cluster").one()
@@ -103,7 +103,7 @@ def test_a_connection_that_was_edited_is_kept_and_named(session: Session, databa
     assert fields(session, "spark_cluster")["host"].startswith("spark://")
 
 
-def test_without_a_record_of_what_was_written_nothing_is_overwritten(
+def test_without_a_record_of_earlier_values_nothing_is_overwritten(
     session: Session, database: Settings, tmp_path: Path
 ) -> None:
     written = tmp_path / "written.json"
@@ -127,7 +127,7 @@ def test_a_password_that_the_platform_changed_reaches_the_connection(
     assert fields(session, "shop_ops")["password"] == "new"
 
 
-def test_pools_are_made_and_keep_the_size_that_somebody_gave_them(session: Session) -> None:
+def test_pools_are_created_and_keep_an_edited_size(session: Session) -> None:
     make_pools(session)
     session.query(Pool).filter_by(pool="heavy").one().slots = 3
     make_pools(session)

@@ -1,4 +1,4 @@
-"""A run that missed its deadline is told of, with what the scheduler says of it."""
+"""Test that a run that missed its deadline is reported, with what the scheduler knows of it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DEADLINE = datetime(2026, 11, 24, 9, 10, tzinfo=UTC)
 
 
 def context(state: str = "running", deadline: Any = DEADLINE) -> dict[str, Any]:
-    """What the scheduler hands to the callback, as far as it matters here."""
+    """Return what the scheduler passes to the callback, as far as it matters here."""
     run = {"dag_id": "refresh_views", "dag_run_id": "scheduled__2026-11-24T09:00:00+00:00", "state": state}
     return {"dag_run": run, "deadline": {"id": "1", "deadline_time": deadline}}
 
 
-def test_the_alert_says_which_run_was_to_be_done_by_when() -> None:
+def test_the_alert_names_the_run_and_its_deadline() -> None:
     alert = miss_alert(context(), seconds=600, now=DEADLINE + timedelta(seconds=5))
     assert alert is not None
     assert (alert.severity, alert.source, alert.title) == ("warning", "refresh_views", "A run missed its deadline")
@@ -33,11 +33,11 @@ def test_the_alert_says_which_run_was_to_be_done_by_when() -> None:
     assert alert.runbook_url == "http://airflow.test/dags/refresh_views"
 
 
-def test_a_run_that_failed_before_is_not_told_of_twice() -> None:
+def test_a_failed_run_is_not_reported_again_at_its_deadline() -> None:
     assert miss_alert(context("failed"), seconds=600, now=DEADLINE) is None
 
 
-def test_what_is_noticed_hours_later_is_for_the_record() -> None:
+def test_a_miss_noticed_hours_later_is_only_recorded() -> None:
     alert = miss_alert(context(deadline=DEADLINE.isoformat()), seconds=10800, now=DEADLINE + timedelta(hours=8))
     assert alert is not None
     assert alert.severity == "info"
@@ -45,7 +45,7 @@ def test_what_is_noticed_hours_later_is_for_the_record() -> None:
     assert alert.detail.endswith("only at 2026-11-24 17:10:00 UTC, because Airflow did not run meanwhile.")
 
 
-def test_there_is_none_where_airflow_cannot_bear_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_deadline_is_set_where_airflow_cannot_handle_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert deadline_of(None) is None
     monkeypatch.setattr("sys.argv", ["/venv/bin/airflow", "dags", "test", "refresh_views"])
     assert deadline_of(timedelta(minutes=10)) is None

@@ -1,4 +1,4 @@
-"""What must be true of every DAG, whatever it does."""
+"""Test what must be true of every DAG."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_dag_file_is_thin(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 120
 
 
-def test_every_param_of_the_feed_says_what_it_is_and_refuses_nonsense(dags: DagBag) -> None:
+def test_every_param_of_the_feed_is_described_and_validated(dags: DagBag) -> None:
     params = dags.dags["generate_events"].params
     for name, nonsense in {
         "events_per_second": 0,
@@ -120,7 +120,7 @@ def test_parsing_imports_nothing_heavy() -> None:
 
 
 def slots_of(dag: DAG) -> dict[str, int]:
-    """The most slots that the runs of a DAG hold at the same time, by pool; a sensor waits in the triggerer."""
+    """Return the most slots that the runs of a DAG hold at once, by pool; a sensor waits in the triggerer."""
     held: dict[str, int] = {}
     for task in dag.tasks:
         if not isinstance(task, StreamSensor):
@@ -136,14 +136,14 @@ def test_no_combination_of_runs_keeps_a_watcher_from_a_slot(dags: DagBag) -> Non
     unknown = set(by_pool) - {"default_pool", *POOLS}
     assert not unknown, "bootstrap makes the pools of include.platform.services.pools only"
     most = sum(min(slots, POOLS[pool][0]) if pool in POOLS else slots for pool, slots in by_pool.items())
-    # Each watcher counts with a slot of its own.
+    # Each watcher counts with its own slot.
     assert most <= Settings.model_fields["parallelism"].default
 
 
 @pytest.mark.parametrize(
     ("dag_id", "pool", "slots"), [("generate_events", FEED, 2), ("audit_facts", HEAVY, 1), ("sweep_quality", HEAVY, 1)]
 )
-def test_what_may_take_hours_has_few_slots(dags: DagBag, dag_id: str, pool: str, slots: int) -> None:
+def test_long_tasks_have_few_slots(dags: DagBag, dag_id: str, pool: str, slots: int) -> None:
     tasks = [task for task in dags.dags[dag_id].tasks if not isinstance(task, StreamSensor)]
     assert {task.pool for task in tasks} == {pool}
     assert POOLS[pool][0] == slots
@@ -155,5 +155,5 @@ def test_the_stream_may_be_paused_for_months(dags: DagBag) -> None:
         assert limit > timedelta(days=365)
 
 
-def test_no_form_offers_what_a_second_run_of_the_stream_could_never_do(dags: DagBag) -> None:
+def test_the_stream_takes_no_params_that_a_second_run_would_need(dags: DagBag) -> None:
     assert not dags.dags["stream_events"].params

@@ -1,4 +1,4 @@
-"""While PostgreSQL is away, Airflow's database with it, people are told: once that it is, and once that it is back."""
+"""Test that an outage of PostgreSQL, and with it of Airflow's database, is reported once, and its end once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROGRAMS = ("postgres", "scheduler")
 
 @pytest.fixture
 def receivers(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Mailbox, Hook]]:
-    """A mail server and a web hook, known to the dispatcher; afterwards their Connections are in its copy only."""
+    """Yield a mail server and a web hook that the dispatcher knows; later their Connections exist only in its copy."""
     with mail_server() as mailbox, web_hook() as hook:
         variables = {
             "AIRFLOW_CONN_ALERT_TEAM": json.dumps(mail(mailbox.port)),
@@ -46,12 +46,12 @@ def receivers(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
 
 
 def watchdog(settings: Settings) -> Outages:
-    """A life of the watchdog, as its program makes it."""
+    """Return a watchdog as its program creates it at a start."""
     sender = AlertSender(settings, AirflowApi(settings))
     return Outages(settings.dsn("ops"), PROGRAMS, send=sender.send_directly, memory=settings.root / "outage.json")
 
 
-def test_an_outage_of_postgresql_is_told_past_the_outbox_and_not_twice(
+def test_an_outage_of_postgresql_is_reported_once_without_the_outbox(
     airflow: Settings, receivers: tuple[Mailbox, Hook]
 ) -> None:
     mailbox, hook = receivers
@@ -64,7 +64,7 @@ def test_an_outage_of_postgresql_is_told_past_the_outbox_and_not_twice(
             outages.notify({"postgres", "scheduler"}, {"postgres": seconds, "scheduler": seconds}, {})
         assert [subject.partition(": ")[2] for subject in mailbox.subjects] == [BEGAN]
         assert hook.titles == [f"raised: {BEGAN}"]
-        # The next life of the watchdog knows that it was told.
+        # After its restart the watchdog knows that the outage was reported.
         outages = watchdog(airflow)
         outages.notify({"postgres"}, {"postgres": 65.0}, {})
         assert len(hook.titles) == 1
@@ -79,12 +79,12 @@ def test_an_outage_of_postgresql_is_told_past_the_outbox_and_not_twice(
     assert not (airflow.root / "outage.json").exists()
 
 
-def test_a_channel_that_could_not_be_told_directly_is_told_by_the_outbox(
+def test_a_channel_that_failed_directly_is_notified_by_the_outbox(
     airflow: Settings, receivers: tuple[Mailbox, Hook], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mailbox, hook = receivers
     update_channels(airflow.dsn("ops"), {"alert_later": "warning"})
-    # A channel is told of nothing that was before it was added.
+    # A channel gets no alert from before it was added.
     query(airflow, "UPDATE shop.alert_channels SET added_at = now() - interval '1 day' RETURNING 1")
     outages = watchdog(airflow)
     with database_away(airflow):
@@ -102,7 +102,7 @@ def test_a_channel_that_could_not_be_told_directly_is_told_by_the_outbox(
     assert len(hook.titles) == len(mailbox.subjects) == 2
 
 
-def test_an_outage_in_an_announced_window_is_told_to_nobody(airflow: Settings, receivers: tuple[Mailbox, Hook]) -> None:
+def test_an_outage_in_an_announced_window_is_not_reported(airflow: Settings, receivers: tuple[Mailbox, Hook]) -> None:
     mailbox, hook = receivers
     announce_window(airflow.dsn("ops"), "a new server", length=timedelta(minutes=10))
     outages = watchdog(airflow)

@@ -1,4 +1,4 @@
-"""From a failure to the people who hear of it, and what happens when a way to them is cut."""
+"""Test the way of a failure to people, and what happens when a channel is down."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Channels = Callable[..., None]
 
 @pytest.fixture
 def channels(monkeypatch: pytest.MonkeyPatch) -> Channels:
-    """Makes Connections in the environment: ``alert_<name>``, by the fields of each."""
+    """Yield a function that creates Connections ``alert_<name>`` in the environment."""
 
     def make(**connections: dict[str, Any]) -> None:
         for name, connection in connections.items():
@@ -56,11 +56,11 @@ def deliveries(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 def retry(settings: Settings) -> None:
-    """The pauses of channels are over."""
+    """End the pauses of the channels."""
     query(settings, "UPDATE shop.alert_channels SET retry_at = now() RETURNING 1")
 
 
-def test_every_channel_is_told_at_once_and_of_the_end(airflow: Settings, channels: Channels) -> None:
+def test_every_channel_is_notified_at_once_and_of_the_end(airflow: Settings, channels: Channels) -> None:
     ops = airflow.dsn("ops")
     with mail_server() as mailbox, web_hook() as hook, web_hook() as pager:
         warning = hook_at(pager.url, min_severity="critical")
@@ -80,7 +80,7 @@ def test_every_channel_is_told_at_once_and_of_the_end(airflow: Settings, channel
         assert [body["occurrences"] for body in pager.bodies] == [1, 2]
 
 
-def test_an_smtp_server_that_is_away_is_tried_again_until_it_is_back(airflow: Settings, channels: Channels) -> None:
+def test_an_smtp_server_that_is_down_is_retried_until_it_is_up(airflow: Settings, channels: Channels) -> None:
     ops = airflow.dsn("ops")
     mailbox = Mailbox(free_ports(1)[0])
     with web_hook() as hook:
@@ -92,7 +92,7 @@ def test_an_smtp_server_that_is_away_is_tried_again_until_it_is_back(airflow: Se
         assert deliveries(airflow)[:2] == [("alert_program", "raised", "sent", 1), ("alert_team", "raised", "due", 3)]
         ((error,),) = query(airflow, "SELECT DISTINCT last_error FROM shop.alert_deliveries WHERE state = 'due'")
         assert "Connection refused" in error
-        # It has failed for long enough to be an alert, which goes through the other.
+        # The channel has failed for long enough to raise an alert, which goes through the other one.
         assert hook.titles == ["raised: title", "raised: The channel alert_team cannot send messages"]
         with mail_server(mailbox):
             send_now(ops)
@@ -100,7 +100,7 @@ def test_an_smtp_server_that_is_away_is_tried_again_until_it_is_back(airflow: Se
         assert hook.titles[2:] == ["recovered: The channel alert_team cannot send messages"]
 
 
-def test_a_webhook_that_answers_500_and_then_200_is_told_once_more(airflow: Settings, channels: Channels) -> None:
+def test_a_webhook_that_answers_500_is_retried(airflow: Settings, channels: Channels) -> None:
     ops = airflow.dsn("ops")
     with web_hook([500]) as hook:
         channels(program=hook_at(hook.url))
@@ -118,7 +118,7 @@ def test_a_webhook_that_answers_500_and_then_200_is_told_once_more(airflow: Sett
 
 
 @pytest.mark.parametrize("answer", [HANG, TRICKLE])
-def test_a_webhook_that_hangs_keeps_nobody_waiting(
+def test_a_webhook_that_hangs_blocks_no_other_channel(
     airflow: Settings, channels: Channels, monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
     monkeypatch.setattr(dispatch, "SEND_SECONDS", 1.0)
@@ -136,11 +136,11 @@ def test_a_webhook_that_hangs_keeps_nobody_waiting(
         ]
         retry(airflow)
         send_now(ops)
-        # The one that was not tried yet, then that which hung.
+        # First the channel that was not tried yet, then the one that hung.
         assert hanging.titles == ["raised: title", "raised: other", "raised: title"]
 
 
-def test_nothing_that_goes_wrong_reaches_whoever_raised_the_alert(
+def test_errors_of_channels_never_reach_the_code_that_raised_the_alert(
     airflow: Settings, channels: Channels, caplog: pytest.LogCaptureFixture
 ) -> None:
     channels(program=hook_at("no address at all"))
@@ -160,7 +160,7 @@ def test_without_a_channel_nothing_is_planned(airflow: Settings) -> None:
 
 
 class Home:
-    """An Airflow with a metadata database of its own, as the platform's programs see it."""
+    """An Airflow with its own metadata database, as the platform's programs see it."""
 
     def __init__(self, settings: Settings, metadata: Path, home: Path) -> None:
         home.mkdir()
@@ -181,7 +181,7 @@ class Home:
         )
 
     def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
-        """As a user does it on the command line; the UI writes the same row."""
+        """Add a Connection as a user does on the command line; the UI writes the same row."""
         done = self.run("airflow", "connections", "add", conn_id, "--conn-json", json.dumps(connection))
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -204,7 +204,7 @@ def test_the_program_finds_connections_sends_and_forgets_those_that_are_gone(air
         assert known_channels(ops) == ["alert_program"]
 
 
-def test_a_test_says_what_each_channel_answered(airflow: Settings, home: Home) -> None:
+def test_an_alert_test_prints_the_answer_of_each_channel(airflow: Settings, home: Home) -> None:
     done = home.run("include.airflow.alerting.dispatch", "--test")
     assert done.returncode == 1
     assert "There is no channel: no Airflow connection has an id that begins with alert_" in done.stdout
@@ -223,9 +223,7 @@ def test_a_test_says_what_each_channel_answered(airflow: Settings, home: Home) -
 
 
 @pytest.mark.timeout(600)
-def test_a_task_that_fails_and_its_next_success_reach_people(
-    airflow: Settings, channels: Channels, start_dag: Any
-) -> None:
+def test_a_failed_task_and_its_next_success_are_reported(airflow: Settings, channels: Channels, start_dag: Any) -> None:
     owner = airflow.dsn("owner")
     load_batch(owner, [make_event(), make_event(event_type="view")])
     query(airflow, "UPDATE shop.fact_products SET views = views + 1 RETURNING 1")

@@ -1,4 +1,4 @@
-"""Shops whose feeds are quite as they should be: nothing alerts, no view is held back, and what is missing is told."""
+"""Test shops whose feeds are in order: nothing alerts, no view is held back, and a missing delivery is reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 @pytest.fixture
 def feed(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
-    """Sets how often the shop's feed delivers."""
+    """Yield a function that sets how often the shop's feed delivers."""
 
     def set_feed(*, cadence_minutes: float = 5, quiet_days: str = "") -> Settings:
         monkeypatch.setenv("SHOPSTREAM_FEED_CADENCE_MINUTES", str(cadence_minutes))
@@ -56,7 +56,7 @@ def feed(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Se
 
 
 def all_is_well(settings: Settings) -> None:
-    """Look at everything: nothing fails, nothing alerts, and every view is published anew."""
+    """Run every check: nothing fails, nothing alerts, and every view is published again."""
     before = last_published(settings)
     assert look(settings) == []
     assert open_alerts(settings) == {}
@@ -67,13 +67,13 @@ def all_is_well(settings: Settings) -> None:
 
 
 def load_day(settings: Settings, *, age: timedelta = timedelta(0)) -> None:
-    """The file of a day, which came so long ago, six hours after the last of its events."""
+    """Load the file of a day, as if it had come that long ago, six hours after the last of its events."""
     came = datetime.now(UTC) - age
     load(settings, list(ordinary(came - DAY - timedelta(hours=6), _FILE_OF_A_DAY, DAY)), ingested_at=came)
 
 
 def a_year_ago(now: datetime, rows: int) -> list[Row]:
-    """A year-old history of one category, at the lower prices of then."""
+    """Return a year-old history of one category, at the lower prices of then."""
     some = [row for row in ordinary(now - 365 * DAY, 5000, timedelta(hours=1)) if row["category"] == "Books"]
     history = []
     for number in range(rows):
@@ -94,12 +94,12 @@ def test_a_backfill_beside_a_running_feed_is_no_drift(airflow: Settings) -> None
         load_good(airflow, 60)
         if number in (0, _HISTORY_BATCHES - 1):
             all_is_well(airflow)
-    # What is loaded after it is compared with the prices of now.
+    # Events that are loaded after the backfill are compared with current prices.
     load_good(airflow, 2500)
     all_is_well(airflow)
 
 
-def test_a_backfill_is_no_delivery_of_the_feed(airflow: Settings) -> None:
+def test_a_backfill_does_not_count_as_a_delivery_of_the_feed(airflow: Settings) -> None:
     load_hours(airflow)
     all_is_well(airflow)
     age_all(airflow, timedelta(hours=1))
@@ -108,7 +108,7 @@ def test_a_backfill_is_no_delivery_of_the_feed(airflow: Settings) -> None:
     assert FRESH in open_alerts(airflow)
 
 
-def test_a_file_a_day_has_no_standing_warning_and_a_day_without_its_file_is_told(feed: Callable[..., Settings]) -> None:
+def test_a_daily_feed_alerts_only_on_a_day_without_its_file(feed: Callable[..., Settings]) -> None:
     shop = feed(cadence_minutes=1440)
     for days in (3, 2, 1):
         load_day(shop, age=days * DAY)
@@ -117,7 +117,7 @@ def test_a_file_a_day_has_no_standing_warning_and_a_day_without_its_file_is_told
         load_day(shop)
         all_is_well(shop)
         age_all(shop, timedelta(hours=23.9))
-    # The next one is six hours late, and then a day.
+    # The next file is six hours late, and then a day.
     age_all(shop, timedelta(hours=5))
     all_is_well(shop)
     age_all(shop, timedelta(hours=2))
@@ -131,7 +131,7 @@ def test_a_file_a_day_has_no_standing_warning_and_a_day_without_its_file_is_told
 
 
 @pytest.mark.parametrize("cadence_minutes", [5, 1440])
-def test_a_quiet_day_tells_nothing_and_the_day_after_does(
+def test_a_quiet_day_is_not_reported_but_the_day_after_is(
     feed: Callable[..., Settings], cadence_minutes: float
 ) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -143,7 +143,7 @@ def test_a_quiet_day_tells_nothing_and_the_day_after_does(
     for days in (3, 2, 1):
         load_day(shop, age=datetime.now(UTC) - midnight + (days - 1) * DAY + timedelta(minutes=1))
     all_is_well(shop)
-    # Yesterday was quiet and the day before brought its file; then the shop has been open since yesterday, without one.
+    # The day before yesterday had its file and yesterday was quiet; now the shop is open, but no file comes.
     age_all(shop, DAY)
     feed(cadence_minutes=cadence_minutes, quiet_days=f"{weekday(0)},{weekday(1)}")
     all_is_well(shop)
@@ -158,7 +158,7 @@ def test_a_quiet_day_tells_nothing_and_the_day_after_does(
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
-    """A channel that hears of every alert."""
+    """Yield a channel that receives every alert."""
     with web_hook() as receiver:
         connection = {"conn_type": "http", "host": receiver.url, "extra": {"min_severity": "info"}}
         monkeypatch.setenv("AIRFLOW_CONN_ALERT_HOOK", json.dumps(connection))
@@ -166,7 +166,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 
 def watch(settings: Settings) -> None:
-    """Everything that looks at the platform, once."""
+    """Run everything that watches the platform once."""
     with suppress(ReportedFailure):
         diagnose_stream(ti=TI, second_look_seconds=0)
     evaluate_objectives(ti=TI)
@@ -175,7 +175,7 @@ def watch(settings: Settings) -> None:
 
 @contextmanager
 def living_driver(settings: Settings) -> Iterator[None]:
-    """A driver of the stream as the database sees it: it gives a sign of life each second until it ends."""
+    """Act as a driver of the stream in the database: write a heartbeat every second until the end."""
     query(
         settings,
         "INSERT INTO shop.runs (epoch, query, mode, host, pid, turned_at)"
@@ -199,7 +199,7 @@ def living_driver(settings: Settings) -> Iterator[None]:
 
 
 def work(settings: Settings, minutes: int) -> None:
-    """So many minutes in which the feed delivers."""
+    """Let the feed deliver for so many minutes."""
     age_all(settings, timedelta(minutes=minutes))
     lives = "SELECT FROM shop.runs WHERE ended_at IS NULL AND heartbeat_at > clock_timestamp() - interval '5 seconds'"
     wait_until(lambda: query(settings, lives), seconds=30, what="a sign of life after the time that passed")
@@ -209,7 +209,7 @@ def work(settings: Settings, minutes: int) -> None:
 
 @pytest.fixture
 def shop_at_work(airflow: Settings, hook: Hook) -> Settings:
-    """A shop of some hours, which is watched."""
+    """Return a shop with some hours of events, which is watched."""
     load_hours(airflow)
     set_desired_state(airflow.dsn("ops"), "run")
     with living_driver(airflow):
@@ -217,7 +217,7 @@ def shop_at_work(airflow: Settings, hook: Hook) -> Settings:
     return airflow
 
 
-def test_a_pause_of_the_stream_alerts_nobody(shop_at_work: Settings, hook: Hook) -> None:
+def test_a_pause_of_the_stream_sends_no_alert(shop_at_work: Settings, hook: Hook) -> None:
     ops = shop_at_work.dsn("ops")
     with living_driver(shop_at_work):
         work(shop_at_work, 6)
@@ -233,13 +233,13 @@ def test_a_pause_of_the_stream_alerts_nobody(shop_at_work: Settings, hook: Hook)
             work(shop_at_work, minutes)
     assert hook.titles == []
     assert open_alerts(shop_at_work) == {}
-    # The same without a plan is told.
+    # Without a plan, the same is reported.
     age_all(shop_at_work, timedelta(minutes=10))
     watch(shop_at_work)
     assert "raised: the stream: no driver" in hook.titles
 
 
-def test_an_announced_window_alerts_nobody(shop_at_work: Settings, hook: Hook) -> None:
+def test_an_announced_window_sends_no_alert(shop_at_work: Settings, hook: Hook) -> None:
     ops = shop_at_work.dsn("ops")
     with living_driver(shop_at_work):
         begins = datetime.now(UTC) + timedelta(minutes=10)

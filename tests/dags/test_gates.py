@@ -1,4 +1,4 @@
-"""The gates before the feed and the stream: what they wait for, and that they say it."""
+"""Test the gates before the feed and the stream: what they wait for, and that they say so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def run_row(airflow: Settings) -> Callable[[str], None]:
-    """Sets columns of the only run of the stream, by SQL."""
+    """Yield a function that sets columns of the stream's only run by SQL."""
     with transaction(airflow.dsn("owner")) as cursor:
         cursor.execute(
             "INSERT INTO shop.runs (epoch, query, mode, host, pid) VALUES (1, %s, 'continuous', 'here', 1)",
@@ -44,7 +44,7 @@ def _ready(settings: Settings, **changes: Any) -> StreamReadyTrigger:
 
 
 def _execute(sensor: Any) -> None:
-    """Without the guard that allows it in a task's process only."""
+    """Call it without the guard that allows it only in a task's process."""
     sensor.execute.__wrapped__(sensor, {})
 
 
@@ -74,14 +74,14 @@ def test_it_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
         ),
     ],
 )
-def test_it_waits_for_a_stream_that_lives_and_keeps_up(
+def test_it_waits_for_a_live_stream_that_keeps_up(
     airflow: Settings, run_row: Callable[[str], None], assignments: str, expected: dict[str, str]
 ) -> None:
     run_row(assignments)
     assert _ready(airflow).look() == expected
 
 
-def test_it_waits_for_room_also_on_the_disk_of_a_folder_that_is_not_there_yet(airflow: Settings, run_row: Any) -> None:
+def test_it_waits_for_free_space_on_every_disk(airflow: Settings, run_row: Any) -> None:
     trigger = _ready(airflow, min_free_gib=1e6, directory=str(airflow.landing_dir / "not" / "yet"))
     assert trigger.look()["disk"].endswith("below the limit of 1e+06")
 
@@ -92,7 +92,7 @@ def test_it_waits_for_all_that_is_missing_at_once(airflow: Settings, run_row: Ca
     assert set(_ready(airflow, min_free_gib=1e6).look()) == {"desired_state", "backlog", "disk"}
 
 
-def test_it_waits_for_a_database_that_is_away(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_for_a_database_that_is_down(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_OPS", '{"conn_type": "postgres", "host": "/nowhere"}')
     assert "PostgreSQL cannot be reached" in _ready(airflow).look()["database"]
 
@@ -118,12 +118,12 @@ def test_the_trigger_opens_when_the_stream_is_ready_and_says_what_it_waited_for(
         return await event
 
     assert asyncio.run(asyncio.wait_for(scenario(), 20)) == {}
-    # One line a change, not one a look.
+    # One line for each change, not for each look.
     assert log.count("Waiting:") == 2
 
 
-def test_waiting_leaves_the_event_loop_to_others(airflow: Settings) -> None:
-    """A database that does not answer must not hold up the other triggers of the triggerer."""
+def test_waiting_does_not_block_the_event_loop(airflow: Settings) -> None:
+    """A database that does not answer must not block the other triggers."""
 
     async def scenario() -> int:
         turns = 0
@@ -146,7 +146,7 @@ def test_the_trigger_gives_up_at_its_deadline_with_what_is_missing(airflow: Sett
 
 
 @pytest.mark.parametrize("kind", [StreamReadyTrigger, StreamWantedTrigger])
-def test_a_trigger_survives_the_way_to_the_triggerer(airflow: Settings, kind: type) -> None:
+def test_a_trigger_can_be_serialized(airflow: Settings, kind: type) -> None:
     trigger = _ready(airflow) if kind is StreamReadyTrigger else StreamWantedTrigger(conn_id="shop_ops", deadline=1.0)
     path, arguments = trigger.serialize()
     assert path == f"include.airflow.triggers.{kind.__name__}"
@@ -154,7 +154,7 @@ def test_a_trigger_survives_the_way_to_the_triggerer(airflow: Settings, kind: ty
     assert "password" not in str(arguments)
 
 
-def test_a_shut_gate_is_deferred_with_the_limits_of_the_settings(
+def test_a_closed_gate_is_deferred_with_the_limits_of_the_settings(
     airflow: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOPSTREAM_MAX_BACKLOG_FILES", "7")
@@ -165,7 +165,7 @@ def test_a_shut_gate_is_deferred_with_the_limits_of_the_settings(
     assert (trigger.max_backlog_files, trigger.min_free_gib) == (7, 0.5)
     assert trigger.directory == str(airflow.landing_dir)
     assert time.time() + 90 < trigger.deadline <= time.time() + 100
-    # Airflow's own limit comes later, so that the trigger can say what it waited for.
+    # Airflow's own limit comes later, so the trigger can say what it waited for.
     assert deferred.value.timeout.total_seconds() > 100
 
 
@@ -173,27 +173,27 @@ def test_an_open_gate_is_passed_at_once(airflow: Settings, run_row: Any) -> None
     _execute(StreamWantedSensor(task_id="gate"))
 
 
-def test_the_stream_is_not_started_while_it_is_wished_to_stop(airflow: Settings) -> None:
+def test_the_stream_is_not_started_while_its_desired_state_is_stop(airflow: Settings) -> None:
     set_desired_state(airflow.dsn("ops"), "stop")
     with pytest.raises(TaskDeferred):
         _execute(StreamWantedSensor(task_id="gate"))
     assert "asked to stop" in StreamWantedTrigger(conn_id="shop_ops", deadline=0).look()["desired_state"]
 
 
-def test_a_gate_that_stays_shut_says_for_what() -> None:
+def test_a_gate_that_stays_closed_says_why() -> None:
     sensor = StreamReadySensor(task_id="gate", timeout=1800)
     with pytest.raises(AirflowSensorTimeout, match=r"stayed closed for 0:30:00: no stream; no room\."):
         sensor.resume({}, {"stream": "no stream", "disk": "no room"})
 
 
-def test_a_pause_that_lasts_fails_no_gate() -> None:
-    """It is planned, so the feed skips its run; that a paused stream has no driver either explains nothing more."""
+def test_a_long_pause_fails_no_gate() -> None:
+    """A pause is planned, so the feed skips its run without mentioning the missing driver."""
     sensor = StreamReadySensor(task_id="gate", timeout=1800)
     with pytest.raises(AirflowSkipException, match="the stream was asked to stop"):
         sensor.resume({}, {"desired_state": "the stream was asked to stop", "stream": "the stream ended"})
 
 
-def test_a_server_that_ends_during_the_question_is_waited_for(airflow: Settings) -> None:
+def test_a_database_that_ends_during_a_query_is_tolerated(airflow: Settings) -> None:
     asks = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
     with ThreadPoolExecutor(1) as threads, transaction(airflow.dsn("owner")) as cursor:
         cursor.execute("LOCK TABLE shop.runs")

@@ -1,4 +1,4 @@
-"""What fails opens an alert, once; what succeeds again ends it."""
+"""Test that a failure opens one alert, and the next success ends it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TI = {"dag_id": "refresh_views", "task_id": "refresh", "map_index": 3, "run_id":
 
 
 def _task_context(**changes: Any) -> dict[str, Any]:
-    """What a task's callback is given, as far as it matters here."""
+    """Return what a task's callback gets, as far as it matters here."""
     task = SimpleNamespace(owner="shop-data", downstream_list=[])
     return {"ti": SimpleNamespace(**{**TI, **changes}), "task": task, "exception": None}
 
@@ -55,8 +55,8 @@ def _failure() -> Exception:
         return error
 
 
-def test_a_mapped_task_is_named_by_its_label_which_does_not_move(airflow: Settings) -> None:
-    """Another view in front of it moves the index: the success of one must not end the alert of the other."""
+def test_a_mapped_task_is_named_by_its_stable_label(airflow: Settings) -> None:
+    """Another view before it moves the index, and the success of one must not end the other's alert."""
     ShopstreamNotifier()(_task_context(rendered_map_index="mart_b"))
     for label in ("mart_a", "mart_b"):
         context = _task_context(rendered_map_index=label)
@@ -95,7 +95,7 @@ def test_a_failed_run_is_reported_unless_its_task_was(airflow: Settings) -> None
     ShopstreamNotifier()(_task_context())
     ShopstreamNotifier()(_run_context())
     assert [one["source"] for one in _alerts(airflow)] == ["refresh_views.refresh[3]"]
-    # Scheduled runs of two DAGs have the same id.
+    # Scheduled runs of two DAGs can have the same id.
     ShopstreamNotifier()(_run_context("refresh"))
     assert _alerts(airflow)[1] == {
         "severity": "critical",
@@ -120,21 +120,21 @@ def test_a_repeated_failure_is_one_alert_that_counts(airflow: Settings) -> None:
     ]
 
 
-def test_a_milder_alert_of_a_task_does_not_hide_that_a_run_was_lost(airflow: Settings) -> None:
+def test_a_milder_alert_of_a_task_does_not_hide_a_failed_run(airflow: Settings) -> None:
     raise_alert(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail", run_id=RUN_ID))
     ShopstreamNotifier()(_run_context("refresh"))
     assert [one["source"] for one in _alerts(airflow)] == ["refresh.task", "refresh"]
 
 
-def test_what_a_task_has_raised_alerts_about_is_no_further_one(airflow: Settings) -> None:
+def test_a_task_that_raised_its_own_alerts_gets_no_further_one(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context() | {"exception": ReportedFailure("3 checks failed")})
     assert _alerts(airflow) == []
-    # Nor is it taken for a death without a word.
+    # It does not count as a silent death either.
     began = datetime.now(UTC) - timedelta(minutes=1)
     assert has_notified(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
 
 
-def test_a_failed_try_is_an_event_and_each_kind_is_one_by_itself(airflow: Settings) -> None:
+def test_a_failed_try_is_an_event_of_its_kind(airflow: Settings) -> None:
     notifier = ShopstreamNotifier(severity="warning", is_event=True, quiet_seconds=60)
     for text in ("the driver is gone", "the driver is gone", "the master is gone"):
         notifier(_task_context() | {"exception": PlatformError(text)})
@@ -156,7 +156,7 @@ def test_the_next_success_of_a_task_ends_its_alert_and_no_other(airflow: Setting
     assert [resolution for *_, resolution in _states(airflow)] == ["recovered", None]
 
 
-def test_the_last_task_of_a_later_run_ends_that_an_earlier_failed_as_a_whole(airflow: Settings) -> None:
+def test_a_later_successful_run_ends_the_alert_of_a_failed_run(airflow: Settings) -> None:
     ShopstreamNotifier()(_run_context())
     for run_id, downstream in ((RUN_ID, []), ("a later run", ["all_done", "one_failed"])):
         _succeed(*downstream, run_id=run_id)

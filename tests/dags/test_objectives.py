@@ -1,4 +1,4 @@
-"""The task that judges the objectives: it leaves rows and alerts behind, and a miss does not fail it."""
+"""Test the task that evaluates the objectives: it leaves rows and alerts, and a miss does not fail it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.db import transaction
 from include.settings import Settings
 
 
-def test_a_missed_objective_is_told_and_fails_nothing(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missed_objective_is_reported_and_fails_nothing(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with transaction(airflow.dsn("owner")) as cursor:
         age = "started_at = started_at - interval '3 hours', published_at = published_at - interval '3 hours'"
         cursor.execute(f"UPDATE shop.refreshes SET {age}, finished_at = finished_at - interval '3 hours'")

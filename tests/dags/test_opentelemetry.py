@@ -1,4 +1,4 @@
-"""Airflow sends metrics and traces to the collector that the settings name: a run with a real receiver of OTLP."""
+"""Test that Airflow sends metrics and traces to the collector of the settings, with a real OTLP receiver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from include.settings import Settings
 
 @dataclass
 class Collector:
-    """What a collector has received."""
+    """The requests that a collector has received."""
 
     url: str = ""
     metrics: set[str] = field(default_factory=set)
@@ -41,7 +41,7 @@ class Collector:
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    """A receiver of OTLP over HTTP."""
+    """Yield an OTLP receiver over HTTP."""
     received = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         received.url = f"http://127.0.0.1:{server.server_port}"

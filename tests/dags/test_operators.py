@@ -1,4 +1,4 @@
-"""How the stream's driver is launched and watched; whole runs of it are in test_whole_dags.py."""
+"""Test how the stream's driver is launched and watched; test_whole_dags.py has whole runs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperato
     assert confs["spark.pyspark.python"] == "/opt/python"
     assert confs["spark.driver.extraJavaOptions"].endswith(" -XX:+UseZGC")
     assert confs["spark.cores.max"] == "8"
-    # Executors on other machines must find the driver: Spark knows its address better.
+    # Executors on other machines must find the driver, and Spark knows its address better.
     assert "spark.driver.host" not in confs
     assert "SPARK_LOCAL_IP" not in operator._submit_env
     assert confs["spark.executorEnv.PYTHONPATH"] == str(REPOSITORY)
@@ -100,7 +100,7 @@ def _confs(command: list[str]) -> dict[str, str]:
     return dict(value.split("=", 1) for option, value in pairs if option == "--conf")
 
 
-def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_gets_no_secret_of_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "PATH": "/bin",
         "AIRFLOW__CORE__FERNET_KEY": "secret",
@@ -116,7 +116,7 @@ def test_airflows_secrets_stay_with_airflow(airflow: Settings, monkeypatch: pyte
     assert "secret" not in environment.values()
     assert environment["PATH"] == f"{Path(sys.executable).parent}:/bin"
     assert environment["SHOPSTREAM_TRIGGER_SECONDS"] == "1"
-    # The driver's working directory is another.
+    # The driver has another working directory.
     assert environment["SHOPSTREAM_HOME"] == str(airflow.root)
     assert environment["SHOPSTREAM_LANDING"] == str(airflow.landing_dir)
 
@@ -133,7 +133,7 @@ def test_the_driver_has_the_addresses_of_its_own_machine(airflow: Settings) -> N
         given, airflow, job_home="/opt/shopstream", changes={"SHOPSTREAM_HOME": "/var/lib/shopstream"}
     )
     assert {"SPARK_HOME", "SPARK_LOCAL_IP"}.isdisjoint(environment)
-    # Without it Spark's launcher would take the runtime behind ours, which refuses Spark's arguments.
+    # Without it Spark's launcher would use the runtime behind ours, which refuses Spark's arguments.
     assert environment["JAVA_HOME"] == "/java"
     assert environment["PYTHONPATH"] == "/opt/shopstream"
     assert environment["SHOPSTREAM_HOME"] == "/var/lib/shopstream"
@@ -150,13 +150,13 @@ def test_a_master_that_is_down_is_refused_at_once(operator: StreamSubmitOperator
         operator.execute.__wrapped__(operator, {})
 
 
-def test_a_task_that_was_told_to_stop_does_not_succeed(operator: StreamSubmitOperator) -> None:
+def test_a_task_that_was_stopped_does_not_succeed(operator: StreamSubmitOperator) -> None:
     with pytest.raises(AirflowException, match="told to stop"):
         operator.on_kill()
 
 
 class _Master(BaseHTTPRequestHandler):
-    """Answers for drivers as a master does over REST."""
+    """Answer requests about drivers as a master does over REST."""
 
     states: ClassVar[dict[str, str]] = {}
 
@@ -169,12 +169,12 @@ class _Master(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def master(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The states of drivers that the master of the Spark connection tells."""
+    """Yield the states of drivers that the master of the Spark connection reports."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Master)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     variable = f"AIRFLOW_CONN_{SPARK_CONN_ID.upper()}"
@@ -199,7 +199,7 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     assert operator._driver_id == old
 
     take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "worker", 2, None, f"/work/{new}"))
-    # Somebody's own driver after it is none of the cluster's.
+    # A user's own driver after it does not belong to the cluster.
     take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "laptop", 3, None, "/home/me"))
     for state in ("RUNNING", "FINISHED"):
         master[new] = state
@@ -207,7 +207,7 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     assert operator._driver_id == new
 
 
-def test_a_database_that_goes_away_during_a_question_costs_no_try(
+def test_a_database_outage_during_a_query_costs_no_try(
     operator: StreamSubmitOperator, airflow: Settings, master: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver, dsn = "driver-20261124035623-0002", airflow.dsn("ops")
@@ -220,7 +220,7 @@ def test_a_database_that_goes_away_during_a_question_costs_no_try(
         wait_until(lambda: query(airflow, asks) == [()], seconds=10, what="the question that waits for the lock")
         cut_connections(airflow, "shop_ops")
         assert report.result(10) == 7
-    # The machine has crashed: the worker was relaunched, and PostgreSQL is not back yet.
+    # After a crash of the machine the worker was relaunched, and PostgreSQL is not back yet.
     master[driver] = "RELAUNCHING"
     monkeypatch.setattr("include.airflow.spark.operators._MASTER_TIMEOUT_SECONDS", 0)
     with database_away(airflow), pytest.raises(PlatformError, match=f"gave no state of {driver}"):
@@ -257,7 +257,7 @@ def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
         ),
     ],
 )
-def test_a_line_of_the_log_says_how_the_stream_does(changes: dict[str, Any], line: str) -> None:
+def test_the_log_reports_the_state_of_the_stream(changes: dict[str, Any], line: str) -> None:
     empty = {field.name: None for field in fields(StreamStatus)}
     status = {
         "epoch": 7,

@@ -1,4 +1,4 @@
-"""The state of a whole run of ``refresh_views`` for each kind of break: red when something is held back or failed."""
+"""Test the state of a whole run of ``refresh_views`` for each kind of break."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 240
 
 @pytest.fixture
 def playground(airflow: Settings) -> Settings:
-    """Hours of good events, published."""
+    """Return an instance with hours of good events, published."""
     load_hours(airflow)
     assert refresh(airflow) == []
     return airflow
@@ -35,7 +35,7 @@ def playground(airflow: Settings) -> Settings:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of its own: a suite in it may be renamed."""
+    """Return a checkout in which a suite may be renamed."""
     for name in ("dags", "expectations", "include"):
         shutil.copytree(REPOSITORY / name, tmp_path / "checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "checkout"
@@ -43,7 +43,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(playground: Settings, checkout: Path, metadata: Path, tmp_path: Path) -> Any:
-    """Starts runs of ``refresh_views`` from that checkout."""
+    """Yield a function that starts runs of ``refresh_views`` from that checkout."""
     runs: list[DagTest] = []
 
     def start() -> DagTest:
@@ -62,14 +62,14 @@ def critical(playground: Settings) -> set[str]:
 
 
 def assets(run: DagTest) -> set[str]:
-    """The assets of which the run has made an event."""
+    """Return the assets for which the run has created an event."""
     with closing(sqlite3.connect(run.metadata)) as connection:
         events = "SELECT asset.name FROM asset_event JOIN asset ON asset.id = asset_event.asset_id"
         return {name for (name,) in connection.execute(events)}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_the_run_is_red_when_something_is_held_back_or_failed(
+def test_the_run_fails_when_a_view_is_held_back_or_failed(
     playground: Settings, checkout: Path, run: Any, kind: Kind
 ) -> None:
     breakage = Breakage(playground, deliver, checkout / "expectations")
@@ -77,7 +77,7 @@ def test_the_run_is_red_when_something_is_held_back_or_failed(
         damage = threading.Thread(target=breakage.damage, args=(kind.name,))
         damage.start()
         wait_until((playground.root / "broken.json").exists, seconds=60, what="the damage to wait for a refresh")
-        # Whether the gate of this run saw what came is a matter of moments.
+        # It depends on the moment whether the gate of this run saw the new rows.
         run().end(seconds=TIMEOUT_SECONDS)
         damage.join(60)
     else:
@@ -100,7 +100,7 @@ def test_the_run_is_red_when_something_is_held_back_or_failed(
     assert "Callback failed" not in log
 
 
-def test_the_run_after_the_repair_is_green(playground: Settings, run: Any) -> None:
+def test_the_run_after_the_repair_succeeds(playground: Settings, run: Any) -> None:
     breakage = Breakage(playground, deliver)
     breakage.damage("doubled-price")
     run().fail(seconds=TIMEOUT_SECONDS)
@@ -111,7 +111,7 @@ def test_the_run_after_the_repair_is_green(playground: Settings, run: Any) -> No
     assert assets(repaired) == set(views.list_views()), "each publication is an event of the view's asset"
 
 
-def test_the_run_is_green_when_a_person_publishes_all_the_same(playground: Settings, run: Any) -> None:
+def test_the_run_succeeds_when_a_person_overrides_the_checks(playground: Settings, run: Any) -> None:
     Breakage(playground, deliver).damage("doubled-price")
     run().fail(seconds=TIMEOUT_SECONDS)
     before = last_published(playground)

@@ -1,4 +1,4 @@
-"""The bodies of the tasks, called as plain functions on a real database."""
+"""Test the bodies of the tasks as plain functions on a real database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _query(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def test_generate_delivers_what_the_form_says(airflow: Settings) -> None:
+def test_generate_delivers_with_the_params_of_the_form(airflow: Settings) -> None:
     totals = feed.generate(FEED)
     manifests = [read_manifest(path) for path in sorted(airflow.manifest_dir.iterdir())]
     assert (totals["files"], totals["rows"], totals["valid"]) == (2, 100, 100)
@@ -45,7 +45,7 @@ def test_generate_delivers_what_the_form_says(airflow: Settings) -> None:
     assert sorted(path.name for path in airflow.landing_dir.iterdir()) == [one.file for one in manifests]
 
 
-def test_an_empty_rate_is_that_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_rate_means_that_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSTREAM_FEED_EVENTS_PER_SECOND", "40")
     assert feed.generate({**FEED, "events_per_second": None})["rows"] == 20
 
@@ -60,13 +60,13 @@ def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
 
 
 def _suites(directory: Path, *, table: str = "shop.alerts", severity: str = "info", more: str = "") -> Path:
-    """A directory with one suite whose only check fails, and those without which nothing is published."""
+    """Return a directory with one suite whose only check fails, and with the suites that publication requires."""
     check = "{name: never, expect: expect_table_row_count_to_equal, value: -1, severity: " + severity + "}"
     (directory / "only.yml").write_text(f"table: {table}\n{more}checks:\n  - {check}\n")
     return fill_up(directory)
 
 
-def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings, tmp_path: Path) -> None:
+def test_every_view_is_refreshed_and_none_is_stale(airflow: Settings, tmp_path: Path) -> None:
     _query(airflow, "DELETE FROM shop.refreshes RETURNING 1")
     with pytest.raises(AirflowFailException, match=f"{len(view_names())} views are stale:\n- mart_.*never refreshed"):
         views.check_freshness(60.0)
@@ -77,7 +77,7 @@ def test_every_view_is_refreshed_and_none_is_stale_then(airflow: Settings, tmp_p
     assert {name for (name,) in _query(airflow, "SELECT view_name FROM shop.refreshes")} == set(view_names())
 
 
-def test_partitions_are_made_ahead_and_old_files_removed(airflow: Settings) -> None:
+def test_partitions_are_created_in_advance_and_old_files_removed(airflow: Settings) -> None:
     before = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
     maintenance.maintain_partitions()
     after = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
@@ -98,7 +98,7 @@ checks:
 """
 
 
-def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Settings, tmp_path: Path) -> None:
+def test_failed_and_broken_suites_are_listed_and_hide_no_other(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "a_fails.yml").write_text(SUITE.format(expected=7, severity="critical"))
     (tmp_path / "b_is_wrong.yml").write_text(SUITE.format(expected=7, severity="critcal"))
     (tmp_path / "c_warns.yml").write_text(SUITE.format(expected=8, severity="warning"))
@@ -109,7 +109,7 @@ def test_a_failed_suite_and_a_wrong_one_are_listed_and_hide_no_other(airflow: Se
     assert message.startswith("2 critical failures:\n- a_fails: no_alert_yet: 0; expected: ")
     assert "b_is_wrong.yml:6: severity critcal does not exist; did you mean critical?" in message
     assert "c_warns" not in message
-    # The three before it are the alerts that d_holds counts.
+    # d_holds counts the alerts of the three suites before it.
     assert _query(airflow, "SELECT suite, verdict, run_id FROM shop.quality_runs ORDER BY suite") == [
         ("a_fails", "failed", "run-1"),
         ("b_is_wrong", "broken", "run-1"),
@@ -143,7 +143,7 @@ def test_the_scope_of_a_run_is_a_param(airflow: Settings, tmp_path: Path) -> Non
     assert _query(airflow, scopes) == [("window",), ("full",)]
 
 
-def test_a_view_that_is_held_fails_its_own_task_alone(airflow: Settings, tmp_path: Path) -> None:
+def test_a_held_view_fails_only_its_own_task(airflow: Settings, tmp_path: Path) -> None:
     suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")
     audited = views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
     with pytest.raises(ReportedFailure, match=r"shop\.mart_daily_kpis is held back, .*: only: never"):
@@ -151,7 +151,7 @@ def test_a_view_that_is_held_fails_its_own_task_alone(airflow: Settings, tmp_pat
     views.publish("mart_revenue_hourly", audited, timeout_seconds=60)
 
 
-def test_a_view_that_is_held_back_is_not_alerted_of_as_stale_as_well(airflow: Settings, tmp_path: Path) -> None:
+def test_a_held_view_is_not_also_reported_as_stale(airflow: Settings, tmp_path: Path) -> None:
     suites = str(_suites(tmp_path, table="shop.mart_daily_kpis", severity="critical"))
     audited = views.build_and_audit(timeout_seconds=60, directory=suites, ti=TI)
     for name in audited["ready"]:
@@ -160,7 +160,7 @@ def test_a_view_that_is_held_back_is_not_alerted_of_as_stale_as_well(airflow: Se
     _query(airflow, old.format("mart_daily_kpis"))
     with pytest.raises(ReportedFailure, match=r"1 views are stale:\n- mart_daily_kpis: .*, held back: only: never$"):
         views.check_freshness(60.0)
-    # One that nothing holds back is told of.
+    # A stale view that nothing holds back is reported.
     _query(airflow, old.format("mart_revenue_hourly"))
     with pytest.raises(AirflowFailException, match="2 views are stale") as failure:
         views.check_freshness(60.0)
@@ -176,7 +176,7 @@ def test_only_the_views_that_are_named_are_refreshed(airflow: Settings, tmp_path
         views.list_views({"views": ["mart_daily"]})
 
 
-def test_nothing_is_published_when_a_gate_is_shut(airflow: Settings, tmp_path: Path) -> None:
+def test_nothing_is_published_when_a_gate_is_closed(airflow: Settings, tmp_path: Path) -> None:
     suites = _suites(tmp_path, severity="critical", more="holds_publication: true\n")
     with pytest.raises(
         ReportedFailure, match=r"^Nothing is published, readers keep the previous rows:\n- only: never$"
@@ -189,8 +189,8 @@ def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None
         quality.check_suites(str(tmp_path), ti=TI)
 
 
-def test_what_is_approved_covers_the_checks_of_the_preview(airflow: Settings, tmp_path: Path) -> None:
-    """However long the person took, and whatever failed since."""
+def test_an_approval_covers_the_checks_of_its_preview(airflow: Settings, tmp_path: Path) -> None:
+    """The approval covers these checks, whatever has failed since."""
     with pytest.raises(AirflowFailException, match="no view is held back"):
         publication.preview({"view": None, "reason": "a sale"})
     suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")

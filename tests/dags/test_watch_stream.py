@@ -1,4 +1,4 @@
-"""The judgement of the stream as a task, and the end of a driver that it finds stuck."""
+"""Test the diagnosis of the stream as a task, and the end of a driver that it finds stuck."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _open_keys(settings: Settings) -> list[str]:
 
 
 def _open_run(settings: Settings, *, log_path: str | None = None) -> None:
-    """A run of the stream, an hour old and well, as it stands in the database."""
+    """Insert an hour-old healthy run of the stream."""
     _write(
         settings,
         "INSERT INTO shop.runs (epoch, query, mode, host, pid, log_path, started_at, turned_at) "
@@ -65,7 +65,7 @@ def _stop_its_heart(settings: Settings) -> None:
     )
 
 
-def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_platform_raises_no_alert(airflow: Settings, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         stream.diagnose_stream(TI)
     assert "The stream has never run; desired state: run." in caplog.text
@@ -78,7 +78,7 @@ def test_a_new_platform_is_no_reason_for_alarm(airflow: Settings, caplog: pytest
     stream.diagnose_stream(TI)
 
 
-def test_each_finding_is_an_alert_until_a_later_look_finds_it_no_more(airflow: Settings) -> None:
+def test_each_finding_is_an_alert_until_it_is_gone(airflow: Settings) -> None:
     _open_run(airflow)
     _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
     for _ in range(2):
@@ -95,16 +95,14 @@ def test_each_finding_is_an_alert_until_a_later_look_finds_it_no_more(airflow: S
     _stop_its_heart(airflow)
     with pytest.raises(ReportedFailure, match="no sign of life"):
         stream.diagnose_stream(TI, second_look_seconds=0)
-    # What is critical as well, with what was done about it.
+    # A critical finding as well, with what was done about it.
     assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_sign_of_life"]
     _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
     stream.diagnose_stream(TI)
     assert _open_keys(airflow) == []
 
 
-def test_full_disks_and_floods_of_rejects_are_found_beside_the_stream(
-    airflow: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disks_and_many_rejects_are_found(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSTREAM_MIN_FREE_GIB", "1000000000")
     load_batch(airflow.dsn("owner"), [make_event()])
     _write(airflow, "UPDATE shop.batches SET read = 1000, accepted = 500, rejected = 500")
@@ -112,7 +110,7 @@ def test_full_disks_and_floods_of_rejects_are_found_beside_the_stream(
     assert _open_keys(airflow) == ["watch_stream: low_disk", "watch_stream: reject_share"]
 
 
-def test_only_what_a_second_look_finds_too_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_confirmed_finding_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _open_run(airflow, log_path=f"/work/{DRIVER}")
     _stop_its_heart(airflow)
     monkeypatch.setattr(stream, "cluster_of", lambda *_: pytest.fail("a driver was ended that had come back"))
@@ -155,7 +153,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
         _wait_for_turns(ops, after=None)
         first = stream_status(ops)
         with _stopped(_pid(settings)):
-            # Time passes: a stopped process cannot beat.
+            # Time passes, and a stopped process writes no heartbeat.
             _stop_its_heart(settings)
             log = start_dag(settings, "watch_stream").fail(seconds=120)
             assert re.search(
@@ -168,7 +166,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
         assert stream_status(ops).driver_id != first.driver_id
         log = start_dag(settings, "watch_stream").succeed(seconds=120)
         assert re.search(r"Epoch \d+: started \d+ s ago, heartbeat \d+ s ago, loop turned \d+ s ago; 0 files", log)
-        # One alert of the watch, none of the run whose task has reported; and one of the try that lost its driver.
+        # One alert of the watch, none of the run whose task has reported, and one of the try that lost its driver.
         assert sorted(_alerts(settings)) == [
             ("critical", "watch_stream.diagnose_stream", "the stream: no sign of life"),
             ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
@@ -178,7 +176,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
 
 
 def _wait_for_turns(dsn: str, *, after: int | None) -> None:
-    """Until a driver that follows the given epoch turns its loop."""
+    """Wait until a driver with the given epoch runs its loop."""
 
     def turns() -> bool:
         status = stream_status(dsn)
@@ -196,7 +194,7 @@ def _pid(settings: Settings) -> int:
 
 @contextmanager
 def _stopped(pid: int) -> Iterator[None]:
-    """A process that is stopped meanwhile, and killed in the end if its JVM has not taken it along."""
+    """Stop a process during the block; kill it afterwards unless its JVM has ended it."""
     process = psutil.Process(pid)
     process.suspend()
     try:

@@ -1,4 +1,4 @@
-"""Every DAG as ``airflow dags test`` runs it, together: real Spark, real Postgres, real files."""
+"""Run every DAG together as ``airflow dags test`` does: real Spark, real Postgres, real files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
     ops = settings.dsn("ops")
     with running_spark(settings):
         stream = start_dag(settings, "stream_events")
-        # Its gate waits, in the triggerer's place, until the stream that starts beside it is alive.
+        # Its gate waits, in place of the triggerer, until the stream that starts beside it is alive.
         feed = start_dag(settings, "generate_events", {"duration_seconds": 4, "rows_per_file": 100, "seed": 5})
 
         log = feed.succeed(seconds=TIMEOUT_SECONDS)
@@ -49,7 +49,7 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
         assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
 
         second = _successor_of(first, ops)
-        # The worker has started it again, under the same id: the task goes on watching.
+        # The worker has restarted it under the same id, and the task continues to watch it.
         assert second.driver_id == first.driver_id
         assert _alerts(ops) == []
 
@@ -70,7 +70,7 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
 
 
 def _wait_for_manifests(settings: Settings) -> None:
-    """Until Postgres holds what the manifests say."""
+    """Wait until Postgres has what the manifests say."""
     manifests = [read_manifest(path) for path in settings.manifest_dir.iterdir()]
     expected = (sum(one.valid for one in manifests), sum(one.duplicates for one in manifests))
 
