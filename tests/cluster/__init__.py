@@ -1,4 +1,4 @@
-"""The job on a real Spark standalone cluster, its executors apart from the driver: `make test-cluster`.
+"""Test the job on a real Spark standalone cluster with executors in separate processes: `make test-cluster`.
 
-Every machine of the cluster is a loopback address of its own here, so that nothing can rely on 127.0.0.1.
+Every machine of the cluster has its own loopback address, so that nothing can rely on 127.0.0.1.
 """

@@ -1,4 +1,4 @@
-"""How many cores each part of a run keeps busy, apart from what else the machine does."""
+"""Measure how many cores each part of a run keeps busy, apart from other work of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAUSE_SECONDS = 0.25
 
 
 class Cores(NamedTuple):
-    """How many cores were busy in the mean: with each part of the run, and with other work of the machine."""
+    """The mean number of busy cores, by part of the run and for other work of the machine."""
 
     driver: float
     executors: float
@@ -24,7 +24,7 @@ class Cores(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Processor seconds spent until a moment: by each part of the run, and by all that the machine does."""
+    """Processor seconds spent until a moment, by part of the run and for the whole machine."""
 
     at: float
     driver: float
@@ -54,7 +54,7 @@ class CoresWatch:
         self._thread.join()
 
     def busy(self, since: float, until: float) -> Cores:
-        """What was busy between two moments, Unix seconds."""
+        """Return the cores that were busy between two moments, Unix seconds."""
         within = [sample for sample in self._samples if since <= sample.at <= until]
         spent = Sample(*(end - begin for begin, end in zip(within[0], within[-1], strict=True)))
         run = (spent.driver, spent.executors, spent.postgres)
@@ -67,7 +67,7 @@ class CoresWatch:
 
     def _sample(self) -> None:
         for child in psutil.Process().children():
-            # What has ended since it was listed is left out.
+            # Skip processes that have ended since they were listed.
             with contextlib.suppress(psutil.Error):
                 part = _part(child)
                 for process in (child, *child.children(recursive=True)):
@@ -83,7 +83,7 @@ class CoresWatch:
 
 
 def _part(child: psutil.Process) -> str:
-    """What a process that the tests have started belongs to: executors are children of their worker."""
+    """Return the part that a process belongs to; executors are children of their worker."""
     command = child.cmdline()
     if command and Path(command[0]).name == "postgres":
         return "postgres"

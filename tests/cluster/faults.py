@@ -1,4 +1,4 @@
-"""What is broken of the cluster, each while a batch is being read."""
+"""Define the faults of the cluster, each injected while a batch is being read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.cluster.nodes import Node, SparkNodes
 from tests.cluster.stream import ClusterStream, deliver
 from tests.support.waiting import wait_until
 
-# About 24 MB: some seconds of work for two executors, in several batches.
+# About 24 MB, some seconds of work for two executors in several batches.
 _BURST_ROWS = 120_000
 _ROWS_PER_FILE = 5_000
 _STOP_SECONDS = 15.0
 _BURSTS_SECONDS = 180.0
-# For an end of a task that an executor has told, and the driver not yet heard.
+# Time for the driver to learn of a task that an executor has already reported as ended.
 _TOLD_SECONDS = 0.5
 
 Victims = Callable[[], list[psutil.Process]]
@@ -26,7 +26,7 @@ Victims = Callable[[], list[psutil.Process]]
 
 @dataclass
 class Scene:
-    """The cluster and its stream, calm, and the two machines by what they run."""
+    """The calm cluster and its stream, and the two machines by what they run."""
 
     nodes: SparkNodes
     stream: ClusterStream
@@ -41,7 +41,7 @@ class Scene:
         with self.held_at_work(node, victims) as found:
             since = time.time()
             for process in found:
-                # One may end with another that is killed before it.
+                # A victim may end together with one that is killed before it.
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         return since
@@ -74,7 +74,7 @@ class Scene:
         return self.stream.at_work().get(node.address, 0) > 0
 
     def _stays_at_work(self, node: Node) -> bool:
-        """Whether a task had not ended when its executor was stopped."""
+        """Return whether a task had not ended when its executor was stopped."""
         until = time.monotonic() + _TOLD_SECONDS
         while time.monotonic() < until:
             if not self._is_at_work(node):
@@ -83,7 +83,7 @@ class Scene:
 
 
 def _stopped(executors: list[psutil.Process]) -> list[psutil.Process]:
-    """Stop executors and then their Python processes; returns all of them."""
+    """Stop executors and then their Python processes, and return all of them."""
     held: list[psutil.Process] = []
     for executor in executors:
         with contextlib.suppress(psutil.NoSuchProcess):

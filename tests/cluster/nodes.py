@@ -1,4 +1,4 @@
-"""The machines of the cluster: a master with recovery and workers, each at a loopback address of its own."""
+"""Run the machines of the cluster: a master with recovery and workers, each at its own loopback address."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READY_SECONDS = 180.0
 
 @dataclass
 class Node:
-    """One worker: its address, its process, and how it is started again."""
+    """One worker: its address, its process, and how it is restarted."""
 
     address: str
     command: list[str]
@@ -36,17 +36,17 @@ class Node:
 
     @property
     def executors(self) -> list[psutil.Process]:
-        """The JVMs of its executors."""
+        """Return the JVMs of its executors."""
         return _children(self.process.pid, _EXECUTOR)
 
     def executor_logs(self, settings: Settings) -> str:
-        """What its executors have written."""
+        """Return the output of its executors."""
         work = settings.root / "spark" / "work" / self.address
         return "".join(path.read_text(errors="replace") for path in sorted(work.glob("app-*/*/stderr")))
 
     @property
     def drivers(self) -> list[psutil.Process]:
-        """The JVMs of its drivers."""
+        """Return the JVMs of its drivers."""
         return _children(self.process.pid, _DRIVER)
 
 
@@ -89,7 +89,7 @@ class SparkNodes:
         self.end()
 
     def end(self) -> None:
-        """End all processes; a worker that is asked to end takes its drivers and executors with it."""
+        """End all processes; a worker that ends on request ends its drivers and executors as well."""
         processes = [*(node.process for node in self.nodes), self.master]
         for process in processes:
             process.terminate()
@@ -101,12 +101,12 @@ class SparkNodes:
                 process.wait()
 
     def start_master(self) -> None:
-        """Start the master, which takes over what an earlier one has left in its recovery files."""
+        """Start the master, which recovers the state of an earlier one from its files."""
         program = PROGRAMS["spark-master"]
         self.master = self._start("master", program.command(self.settings), program.environment(self.settings))
 
     def add_worker(self, *, memory: str | None = None, without: Path | None = None) -> Node:
-        """Start one more worker, perhaps with other memory, perhaps with an empty directory in place of one."""
+        """Start one more worker, optionally with other memory or with an empty directory in place of one."""
         address = f"127.0.0.{len(self.nodes) + 2}"
         command = self._worker_command(address, memory or self.memory)
         if without is not None:
@@ -130,17 +130,17 @@ class SparkNodes:
         return self.nodes[-1]
 
     def restart(self, node: Node) -> None:
-        """Start a worker again that is dead, as its supervisor would."""
+        """Restart a dead worker, as its supervisor would."""
         node.process.wait(20)
         node.process = self._start(node.address, node.command, node.environment)
         self.wait_for_workers(len(self.nodes))
 
     def wait_for_workers(self, count: int) -> None:
-        """Until the master knows that many."""
+        """Wait until the master knows that many workers."""
         wait_until(lambda: alive_workers(self.settings) == count, seconds=_READY_SECONDS, what=f"{count} Spark workers")
 
     def node_of_driver(self) -> Node:
-        """The worker that runs the driver, once there is one."""
+        """Return the worker that runs the driver, once there is one."""
         wait_until(
             lambda: any(node.drivers for node in self.nodes), seconds=_READY_SECONDS, what="a driver on a worker"
         )
@@ -166,7 +166,7 @@ class SparkNodes:
 
 
 def executors_at_work(ui_url: str) -> dict[str, int]:
-    """How many tasks each executor of an application runs now, by the address of its machine."""
+    """Return the number of running tasks of each executor of an application, by the machine's address."""
     answers: list[dict[str, Any]] = []
     with requests.Session() as session:
         session.trust_env = False
@@ -178,7 +178,7 @@ def executors_at_work(ui_url: str) -> dict[str, int]:
 def _children(pid: int, main_class: str) -> list[psutil.Process]:
     found = []
     try:
-        # Not their children: what a JVM starts bears, until it is loaded, the command line of that JVM.
+        # Leave out their children: a process that a JVM starts has the JVM's command line until it is loaded.
         children = psutil.Process(pid).children()
     except psutil.NoSuchProcess:
         return []

@@ -1,4 +1,4 @@
-"""The stream on the cluster, run by its DAG: what it is fed, and what it says of itself."""
+"""Run the stream on the cluster by its DAG, feed it, and read its state."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.cluster.nodes import executors_at_work
 from tests.support.airflow import DagTest
 from tests.support.waiting import wait_until
 
-# An executor of one core on each machine, so that the second one is needed; a failed task is tried on another.
+# One executor with one core on each machine, so that both are needed; a failed task is retried on the other.
 CONFS = {
     "spark.cores.max": "2",
     "spark.executor.cores": "1",
     "spark.executor.memory": "600m",
     "spark.excludeOnFailure.enabled": "true",
-    # Else the driver's pages may show a task for ten seconds that has ended.
+    # Otherwise the driver's pages may show an ended task for ten seconds.
     "spark.ui.liveUpdate.period": "0",
 }
 _seeds = itertools.count(1)
 
 
 def spark_connection(settings: Settings, **changes: Any) -> dict[str, str]:
-    """The variable with the Spark connection that puts the executors on the cluster: all that moving there takes."""
+    """Return the variable with the Spark connection that puts the executors on the cluster; nothing else changes."""
     extra = {
         "deploy-mode": "cluster",
         "rest-port": settings.ports["spark-rest"],
@@ -52,7 +52,7 @@ def spark_connection(settings: Settings, **changes: Any) -> dict[str, str]:
 
 
 def deliver(settings: Settings, *, rows: int, rows_per_file: int) -> list[str]:
-    """Deliver files with manifests, bad and duplicate rows among them; returns their names."""
+    """Deliver files with manifests, with bad and duplicate rows, and return their names."""
     names: list[str] = []
     options = GeneratorOptions(
         seed=next(_seeds),
@@ -93,21 +93,21 @@ class ClusterStream:
         return cls(settings, dag)
 
     def close(self) -> None:
-        """End the DAG's process; the driver is the cluster's."""
+        """End the DAG's process; the driver belongs to the cluster."""
         self.dag.stop()
 
     @property
     def status(self) -> StreamStatus:
-        """What it says of itself in Postgres."""
+        """Return its state in Postgres."""
         return stream_status(self.settings.dsn("ops"))
 
     def driver(self) -> tuple[int, int] | None:
-        """Process id and epoch of the newest driver."""
+        """Return process id and epoch of the newest driver."""
         rows = self.rows("SELECT pid, epoch FROM shop.runs ORDER BY epoch DESC LIMIT 1")
         return rows[0] if rows else None
 
     def at_work(self) -> dict[str, int]:
-        """Running tasks of each executor, by address; nothing while there is no driver to ask."""
+        """Return the running tasks of each executor by address; nothing while there is no driver to ask."""
         url = self.status.ui_url
         try:
             return executors_at_work(url) if url else {}
@@ -115,21 +115,21 @@ class ClusterStream:
             return {}
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """What a query gives to the owner."""
+        """Return the rows of a query, run as the owner."""
         with transaction(self.settings.dsn("owner")) as cursor:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
 
     def is_idle(self) -> bool:
-        """Whether it lives and has loaded all that was delivered."""
+        """Return whether it is alive and has loaded all that was delivered."""
         return self.status.is_alive and backlog_is_empty(self.settings.dsn("ingest"), Landing.of(self.settings))
 
     def wait_until_idle(self, *, seconds: float = 400) -> None:
-        """Until nothing waits."""
+        """Wait until nothing waits."""
         wait_until(self.is_idle, seconds=seconds, what=f"the stream to have loaded all:\n{self.dag.log[-3000:]}")
 
     def committed_at(self, name: str) -> float | None:
-        """When a file was loaded, Unix seconds."""
+        """Return when a file was loaded, Unix seconds."""
         rows = self.rows(
             "SELECT extract(epoch FROM committed_at)::float8 FROM shop.files JOIN shop.batches USING (batch_id)"
             " WHERE name = %(name)s AND state = 'loaded'",
@@ -138,7 +138,7 @@ class ClusterStream:
         return rows[0][0] if rows else None
 
     def seconds_to_commit_after(self, since: float) -> float:
-        """Deliver a file now, and wait for it: how long after ``since`` it was stored."""
+        """Deliver a file now, and return how long after ``since`` it was stored."""
         (name,) = deliver(self.settings, rows=100, rows_per_file=100)
         wait_until(lambda: self.committed_at(name), seconds=400, what="a file that came after the fault")
         return float(self.committed_at(name) or time.time()) - since

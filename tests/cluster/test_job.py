@@ -1,4 +1,4 @@
-"""The job with its executors apart from the driver: what it needs on their machines, and what it does without."""
+"""Test the job with executors in separate processes: what it needs on their machines, and what it does without."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BARE = {"PYTHONPATH": None, "PYSPARK_PYTHON": None}
 
 @pytest.fixture(scope="module")
 def metadata(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated metadata database of Airflow, to be copied."""
+    """Return a migrated metadata database of Airflow, to be copied."""
     return make_metadata(tmp_path_factory.mktemp("airflow") / "template")
 
 
@@ -53,14 +53,14 @@ def test_both_machines_read_and_the_result_is_what_was_delivered(
 def test_executors_without_checkout_and_packages_run_on_the_bundle(
     settings: Settings, metadata: Path, tmp_path: Path
 ) -> None:
-    """The interpreter below the virtual environment knows none of its packages."""
+    """The interpreter below the virtual environment has none of its packages."""
     bundle = settings.root / "bundle.zip"
     write_bundle(bundle)
     site_packages = next(path for path in sys.path if path.endswith("site-packages"))
     changes = {
         "bundle": str(bundle),
         "driver-python": str(sys._base_executable),  # type: ignore[attr-defined]
-        # The driver, on the contrary, has all that the product has.
+        # The driver has all packages of the product.
         "driver-environment": {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), site_packages])},
     }
     deliver(settings, rows=20_000, rows_per_file=5_000)
@@ -84,7 +84,7 @@ def test_a_machine_without_the_shared_storage_quarantines_no_file(
         pytest.skip("this machine allows no mounts")
     deliver(settings, rows=100_000, rows_per_file=5_000)
     with SparkNodes(settings, workers=1, variables=_BARE) as nodes:
-        # Too small for a driver.
+        # This worker is too small for a driver.
         astray = nodes.add_worker(memory="1g", without=settings.admitted_dir)
         nodes.wait_for_workers(2)
         stream = ClusterStream.start(settings, metadata=metadata, home=tmp_path / "airflow")

@@ -34,7 +34,7 @@ END = "<!-- end of scaling -->"
 
 _ROWS = 1_200_000
 _ROWS_PER_FILE = 20_000
-# The first batches are small, and the JVMs new.
+# The first batches are small, and the JVMs are new.
 _FIRST_BATCHES = 6
 
 _MEASURED = """
@@ -80,17 +80,17 @@ class Measured:
 
     @property
     def rows_per_second(self) -> float:
-        """Throughput."""
+        """Return the throughput."""
         return self.rows / self.seconds
 
     @property
     def ceiling(self) -> float:
-        """What the driver could store if it never waited for rows."""
+        """Return what the driver could store if it never waited for rows."""
         return self.rows / self.loading_seconds
 
     @property
     def executors_us_per_row(self) -> float:
-        """What reading and judging a row costs, microseconds of a core: whatever else keeps the cores busy."""
+        """Return the cost of reading and validating a row, microseconds of a core."""
         return 1e6 * self.cores.executors / self.rows_per_second
 
 
@@ -99,14 +99,14 @@ def test_throughput_by_executors(cluster: Settings, tmp_path: Path) -> None:
     measured = [_measure(cluster, tmp_path, workers) for workers in (0, 1, 2, 3, 4)]
     section = _section(measured)
     print(f"\n{section}")
-    # Whatever the machine: executors apart must not cost more than half, and none of them may be in the way.
+    # On any machine, separate executors may cost at most half, and more of them must not slow it down.
     assert min(one.rows_per_second for one in measured) > measured[0].rows_per_second / 2
     if os.environ.get("WRITE_DOCS"):
         PAGE.write_text(replace_block(PAGE.read_text(encoding="utf-8"), BEGIN, END, section), encoding="utf-8")
 
 
 def _measure(cluster: Settings, tmp_path: Path, workers: int) -> Measured:
-    """Drain the same number of rows with that many executors of one core; with none inside the driver, on two."""
+    """Drain the same rows with that many executors of one core; with none, inside the driver on two cores."""
     with cloned_database(cluster, tmp_path / f"home-{workers}") as cloned:
         settings = with_spark_ports(cloned)
         prepare_java(settings)

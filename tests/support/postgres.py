@@ -63,9 +63,12 @@ def running_cluster(is_durable: bool = False) -> Iterator[Settings]:
 
 @contextmanager
 def shared_cluster() -> Iterator[Settings]:
-    """Yield the cluster that the command above this session started; without one, a cluster of this session."""
+    """Yield the cluster that the command above this session started; without one, a cluster of this session.
+
+    A worker of xdist has its own cluster, because some tests use up the connections of a role.
+    """
     home = os.environ.get(_SHARED)
-    if home:
+    if home and "PYTEST_XDIST_WORKER" not in os.environ:
         yield Settings(home=Path(home))
         return
     with running_cluster() as settings:

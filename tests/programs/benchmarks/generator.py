@@ -1,4 +1,4 @@
-"""The generator: rows a second on one core, sessions and manifests included, beside Arrow's CSV writer."""
+"""Measure the generator: rows per second of one core, with sessions and manifests, beside Arrow's CSV writer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.programs.benchmarks.figures import Figure, Measured, Reach
 
 
 def measure(bench: Bench) -> Measured:
-    """By turns: a run of the generator as users start it, and Arrow writing such columns, ready in memory."""
+    """Alternate a run of the generator as users start it, and Arrow writing such columns from memory."""
     ours, arrow = [], []
     rows = bench.sizes.generator_rows
     cores = os.sched_getaffinity(0)
-    # What is started here inherits it.
+    # Processes that are started here inherit the affinity.
     os.sched_setaffinity(0, {max(cores)})
     try:
         for _ in range(bench.sizes.rounds):
@@ -49,7 +49,7 @@ def measure(bench: Bench) -> Measured:
 
 
 def _write_csv(file: Path) -> float:
-    """Rows a second of writing the columns of a file again and again for about a second."""
+    """Return rows per second of writing the columns of a file again and again for about a second."""
     text = pa_csv.ConvertOptions(column_types=dict.fromkeys(COLUMN_NAMES, pa.string()))
     parsing = pa_csv.ParseOptions(invalid_row_handler=lambda _: "skip")
     reading = pa_csv.ReadOptions(use_threads=False, encoding="latin-1")

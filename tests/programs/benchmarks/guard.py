@@ -1,4 +1,4 @@
-"""The guard before a release: ratios of a quick run against the committed ones."""
+"""Guard a release: compare the ratios of a quick run with the committed ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from tests.programs.benchmarks.figures import Figure
 from tests.programs.benchmarks.results import Results, measured_of
 
-# What the same commit differs by from one run to the next on a shared machine is less than this.
+# On a shared machine, two runs of the same commit differ by less than this.
 TOLERANCE = 0.25
 
 
 def regressions(now: Results, committed: Results) -> list[str]:
-    """The figures whose ratio is worse than the committed one by more than the tolerance, in words."""
+    """Return the figures whose ratio is worse than the committed one by more than the tolerance, in words."""
     known = {figure.name: figure for figure in _figures(committed)}
     found = []
     for figure in (one for one in _figures(now) if one.is_guarded):

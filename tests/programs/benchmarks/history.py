@@ -1,4 +1,4 @@
-"""What history costs: the same work when few events are stored and when many are, spread over 400 days."""
+"""Measure what history costs: the same work with few and with many stored events, spread over 400 days."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def measure(bench: Bench, peers: list[Peer]) -> Measured:
 
 
 def _rows(sizes: Sizes, peers: int) -> int:
-    """The rows that are generated in all, at most."""
+    """Return the number of rows that are generated in all, at most."""
     turns = sizes.rounds * (sizes.turn_rows + 2 * peers * sizes.peer_rows)
     return sizes.few_rows + turns + 2 * _REFRESHES * sizes.fresh_rows
 
@@ -85,7 +85,7 @@ def _measure(bench: Bench, peers: list[Peer]) -> Measured:
 
 
 def _refreshes(bench: Bench) -> list[float]:
-    """Seconds of bringing the facts and all views up to date, each time with as many new rows."""
+    """Return the seconds of updating the facts and all views, each time with the same number of new rows."""
     settings = bench.instance.settings
     advance_facts(settings.dsn("ops"))
     with transaction(settings.dsn("owner")) as cursor:

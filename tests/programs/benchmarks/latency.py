@@ -1,4 +1,4 @@
-"""End to end: from the moment that a file can be seen in the landing folder until another session sees its events."""
+"""Measure the time from a file's rename into the landing folder until another session sees its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.db.connect import one_row
 from tests.programs.benchmarks.bench import FILES_PER_SECOND, Bench
 from tests.programs.benchmarks.figures import Figure, Measured, Reach, Series, percentile
 
-# A feed's first seconds begin with a burst of caches that fill.
+# The first seconds of a feed are spent filling caches.
 _WARM_UP_SECONDS = 10.0
 _POLL_SECONDS = 0.005
 _REFERENCE_COPIES = 10
@@ -43,7 +43,7 @@ WHERE batch_id > %(after)s AND durations_ms ? 'spark_triggerExecution'
 
 @dataclass
 class Watcher:
-    """Sees batches become visible to a session that is not the stream's; Unix seconds by batch."""
+    """Watches when batches become visible to another session than the stream's; Unix seconds by batch."""
 
     dsn: str
     seen: list[tuple[int, float]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Watcher:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch meanwhile."""
+        """Watch during the block."""
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
@@ -73,7 +73,7 @@ class Watcher:
         connection.close()
 
     def when(self, batch_id: int) -> float:
-        """When a batch could be seen: at the latest with the first one seen that is as new."""
+        """Return when a batch was visible: at the latest with the first one seen that is as new."""
         return next(instant for seen, instant in self.seen if seen >= batch_id)
 
 
@@ -89,7 +89,7 @@ class Steady:
 
 
 def steady(bench: Bench, rate: int, seconds: float, *, files_per_second: float = FILES_PER_SECOND) -> Steady:
-    """Feed at a rate and look; the first seconds do not count."""
+    """Feed at a rate and measure; the first seconds do not count."""
     watcher = Watcher(bench.instance.settings.dsn("owner"))
     after_file = bench.last_file()
     after_batch = bench.instance.value("SELECT coalesce(max(batch_id), 0) FROM shop.batches")
@@ -108,7 +108,7 @@ def steady(bench: Bench, rate: int, seconds: float, *, files_per_second: float =
 
 
 def measure(bench: Bench) -> Measured:
-    """At each rate, by turns with ``\\copy`` of one of the files into the same server."""
+    """Measure at each rate, by turns with ``\\copy`` of one of the files into the same server."""
     found = Measured()
     for rate, seconds in bench.sizes.rates:
         found += _at(bench, rate, seconds)
@@ -126,7 +126,7 @@ def _at(bench: Bench, rate: int, seconds: float) -> Measured:
         f"{rate:,} events/s: {', '.join(f'{name} {value:.3f} s' for name, value in quantiles.items())}; "
         f"rate kept {run.rate_kept:.4f}; micro-batch p99 {percentile(run.micro_batches, 0.99):.3f} s"
     )
-    # Their median differs by half from one run to the next.
+    # The median of these files differs by half from one run to the next.
     reference = f"fastest of {len(copies)} `psql \\copy` of one such file, nothing else going on"
     figures = [
         Figure(
@@ -137,7 +137,7 @@ def _at(bench: Bench, rate: int, seconds: float) -> Measured:
             reference,
             [min(copies)],
             Reach("value", at_most=_REACH[rate, name]) if (rate, name) in _REACH else None,
-            # A few files make the tail of a quick run, and a task of Airflow that falls into it or does not.
+            # The tail of a quick run has few files, and depends on whether a task of Airflow ran at that time.
             is_guarded=name == "p50",
         )
         for name, value in quantiles.items()

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describe the machine of the measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("apache-airflow", "pyspark", "pyarrow", "psycopg2-binary")
 
 
 def describe() -> dict[str, str]:
-    """Machine, versions and commit, each as the reader wants it."""
+    """Return machine, versions and commit, formatted for readers."""
     cpu = next(
         (
             line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""The memory of the whole platform over an hour at 10,000 events/s."""
+"""Measure the memory of the whole platform over an hour at 10,000 events/s."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.programs.chaos.instance import with_descendants
 
 _RATE = 10_000
 _SAMPLE_SECONDS = 15.0
-# PostgreSQL fills its shared buffers, a cache of a fixed size, page by page: before they are full all grows with them.
+# PostgreSQL fills its shared buffers, a cache of fixed size, page by page; memory grows until they are full.
 _WARM_UP_MINUTES = 15.0
 _WINDOW_MINUTES = 10.0
 _MIB = 1024 * 1024
@@ -22,7 +22,7 @@ _POSTGRES, _DRIVER, _AIRFLOW = "Postgres", "the driver and its Python workers", 
 
 
 def measure(bench: Bench) -> Measured:
-    """Proportional set sizes by part of the platform; pages that processes share are counted once."""
+    """Return proportional set sizes by part of the platform, in which shared pages count once."""
     minutes: list[float] = []
     sizes: dict[str, list[float]] = {_DRIVER: [], _POSTGRES: [], _AIRFLOW: []}
     began = time.monotonic()
@@ -73,7 +73,7 @@ def _sample(bench: Bench) -> dict[str, float]:
         try:
             found[part] += psutil.Process(pid).memory_full_info().pss / _MIB
         except psutil.Error:
-            # It has ended since it was listed.
+            # The process has ended since it was listed.
             continue
     return found
 

@@ -59,7 +59,7 @@ CROSS JOIN unnest(ARRAY['view', 'order', 'purchase']) AS event_type;
 
 @dataclass
 class Stream:
-    """The stream over one database, without Spark, and what its steps took; seconds by step."""
+    """The stream on one database, without Spark, and the time of its steps; seconds by step."""
 
     name: str
     settings: Settings
@@ -69,7 +69,7 @@ class Stream:
     took: dict[str, list[float]] = field(default_factory=dict)
 
     def turn(self) -> None:
-        """One file from the landing folder into Postgres, and a look at the status."""
+        """Load one file from the landing folder into Postgres, and read the status."""
         deliver(self.settings.landing_dir, csv_text([valid_row()]))
         with self._timed("admit a file and plan its batch"):
             (file,) = self.admission.next_batch()
@@ -83,7 +83,7 @@ class Stream:
         self.batches += 1
 
     def maintain(self) -> None:
-        """Retire what is past its age; the month is a little longer than that."""
+        """Retire what is past its age; the history is a little longer than a month."""
         with self._timed("retire the ledger's oldest"):
             print(f"{self.name}: {retire_ledger(self.settings.dsn('owner'), ledger_days=30)}".replace("\n", "; "))
 

@@ -31,7 +31,7 @@ _CHUNK = 500_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fill, measure, print."""
+    """Fill, measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.programs.benchmarks.quality", description=__doc__)
     parser.add_argument("--events", type=int, default=10_000_000, help="events to check (default %(default)s)")
     events = parser.parse_args(argv).events
@@ -51,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fill(settings: Settings, first: int, events: int, *, of: int) -> None:
-    """Events spread over the last two days, ten thousand a batch, with ledger and rollups."""
+    """Store events spread over the last two days, ten thousand per batch, with ledger and rollups."""
     with transaction(settings.dsn("owner")) as cursor:
         for statement in ("partitions", "batches", "files", "events", "rollups"):
             cursor.execute(_SQL[statement], {"first": first, "last": first + events - 1, "of": of})
 
 
 def _refreshes(settings: Settings, stored: int) -> None:
-    """Seconds of refreshing all views, as they were before candidates and as they are."""
+    """Return the seconds of refreshing all views, as before candidates and as now."""
     owner, ops = settings.dsn("owner"), settings.dsn("ops")
     views = read_views()
     began = time.monotonic()
@@ -76,7 +76,7 @@ def _refreshes(settings: Settings, stored: int) -> None:
                 )
             )
     for turn in range(3):
-        # Each turn has as many new events.
+        # Each turn has the same number of new events.
         _fill(settings, stored + turn * _FRESH_EVENTS, _FRESH_EVENTS, of=stored + (turn + 1) * _FRESH_EVENTS)
         advance_facts(ops)
         began = time.monotonic()
@@ -92,13 +92,13 @@ def _refreshes(settings: Settings, stored: int) -> None:
 
 
 def _unique_index(attributes: str) -> sql.SQL:
-    """The columns of the view's unique index, as its file has them."""
+    """Return the columns of the view's unique index, from its file."""
     columns = attributes.partition("CREATE UNIQUE INDEX")[2].partition("(")[2].partition(")")[0]
     return sql.SQL(columns)
 
 
 def _check(settings: Settings, options: list[str]) -> tuple[float, float, str]:
-    """Run the suites in a process of their own; seconds, its greatest memory in MiB, and what it printed."""
+    """Run the suites in their own process; return seconds, the peak memory in MiB, and the output."""
     environment = {**os.environ, **settings_environment(settings), "GX_ANALYTICS_ENABLED": "false"}
     began = time.monotonic()
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a dashboard asks, as an analyst, while 10,000 events/s come in."""
+"""Measure the queries of a dashboard, as an analyst, while 10,000 events/s come in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.programs.benchmarks.bench import FILES_PER_SECOND, Bench
 from tests.programs.benchmarks.figures import Figure, Measured, Reach, Series, percentile
 
 _RATE = 10_000
-# Else all the queries were asked before the generator had written its second file.
+# Otherwise all queries would end before the generator had written its second file.
 _FEED_AHEAD_SECONDS = 10
 _PAUSE_SECONDS = 0.2
 _DASHBOARD: Mapping[str, str] = {
@@ -41,7 +41,7 @@ _DASHBOARD: Mapping[str, str] = {
 
 
 def measure(bench: Bench) -> Measured:
-    """Each query once a round, on one connection, by turns with ``SELECT 1``; a pause after each round."""
+    """Run each query once a round on one connection, by turns with ``SELECT 1``, with a pause after each round."""
     took: dict[str, list[float]] = {title: [] for title in _DASHBOARD}
     idle: list[float] = []
     connection = connect(bench.instance.settings.dsn("analyst"), autocommit=True)

@@ -1,4 +1,4 @@
-"""The results as JSON: by size (``full``, ``quick``) and benchmark, each with where and when it was measured."""
+"""Read and write the results as JSON: by size (``full``, ``quick``) and benchmark, with place and time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Results = dict[str, Any]
 
 
 def read_results(path: Path) -> Results:
-    """What the file holds; empty when there is none."""
+    """Return the content of the file; empty when there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def with_measured(results: Results, size: str, benchmark: str, measured: Measured, about: dict[str, Any]) -> Results:
-    """The results with those of one benchmark in place of its earlier ones."""
+    """Return the results with those of one benchmark replaced."""
     found = {
         "about": about,
         "figures": [_rounded({**asdict(one), "ratios": one.ratios}) for one in measured.figures],
@@ -28,12 +28,12 @@ def with_measured(results: Results, size: str, benchmark: str, measured: Measure
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write them, a number a line kept short."""
+    """Write the results, with short lists on one line."""
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def measured_of(found: Results) -> Measured:
-    """What was written for one benchmark."""
+    """Return the stored results of one benchmark."""
     figures = []
     for one in found["figures"]:
         known = {name: value for name, value in one.items() if name not in ("ratios", "reach")}
@@ -42,7 +42,7 @@ def measured_of(found: Results) -> Measured:
 
 
 def _rounded(value: Any) -> Any:
-    """Four significant digits are more than any of this is good for."""
+    """Round to four significant digits, which is more than the measurements support."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""How much each benchmark does: all of it, or what four minutes allow."""
+"""Define how much each benchmark does: everything, or as much as four minutes allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From nothing to numbers: ``make up`` to the first event, and a dead driver to the next commit."""
+"""Measure starts: ``make up`` to the first event, and a dead driver to the next commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KILL_RATE = 2000
 
 
 def start(instance: Instance) -> tuple[float, float]:
-    """``make up`` of an instance that has no data; seconds until it returned, and until the first event was stored."""
+    """Run ``make up`` of an instance without data; return the seconds until it returned and until the first event."""
     began = time.time()
     instance.platform.up()
     returned = time.time() - began
@@ -35,7 +35,7 @@ def start(instance: Instance) -> tuple[float, float]:
 
 
 def starts(count: int) -> Measured:
-    """``make up`` of new instances, by turns with a bare Spark session."""
+    """Measure ``make up`` of new instances, by turns with a bare Spark session."""
     first_events, returns, plain = [], [], []
     for _ in range(count):
         home = Path(tempfile.mkdtemp(prefix="shopstream-start-"))
@@ -66,7 +66,7 @@ def starts(count: int) -> Measured:
 
 
 def kills(bench: Bench) -> Measured:
-    """kill -9 of the driver's JVM at 2,000 events/s, by turns with a bare Spark session."""
+    """Measure kill -9 of the driver's JVM at 2,000 events/s, by turns with a bare Spark session."""
     seconds, plain = [], []
     for _ in range(bench.sizes.kills):
         with bench.feed(_KILL_RATE):

@@ -13,7 +13,7 @@ from tests.programs.benchmarks.bench import Bench, Load, stages
 from tests.programs.benchmarks.figures import Figure, Measured, Reach, Series
 from tests.programs.benchmarks.peers import Peer
 
-# What a schedule starts would fall on one side or on the other by chance.
+# Scheduled runs would fall on one side or the other by chance.
 QUIET = ("refresh_views", "check_quality")
 _MILLION = 1_000_000
 _LOADED_BY_BATCH = """
@@ -76,14 +76,14 @@ def measure(bench: Bench, peers: Sequence[Peer], after_turn: Callable[[], None] 
 
 
 def _profile(bench: Bench, loads: Sequence[Load]) -> Series:
-    """Where the loading side spends its time, in the last turn; the reading side works at the same time."""
+    """Return where the loading side spent its time in the last turn; the reading side works at the same time."""
     took = dict(sorted(stages(loads[-1], bench.instance).items(), key=lambda stage: -stage[1]))
     title = "Where the loading side spends its time, last turn"
     return Series("throughput/stages", title, "stage", "µs a row", list(took), list(took.values()))
 
 
 def _by_million(bench: Bench, loads: Sequence[Load]) -> list[Series]:
-    """Rows a second in each million rows of all turns; none when a turn is not longer than that."""
+    """Return rows per second in each million rows of all turns; none if a turn is shorter."""
     if loads[0].rows < 2 * _MILLION:
         return []
     speeds: list[float] = []
@@ -94,7 +94,7 @@ def _by_million(bench: Bench, loads: Sequence[Load]) -> list[Series]:
 
 
 def _millions_of(batches: Sequence[tuple[float, int]]) -> list[float]:
-    """The speed of each million of a turn; the first begins at the first commit, for lack of an earlier one."""
+    """Return the speed of each million of a turn; the first begins at the first commit."""
     speeds, total = [], 0
     since, target, rows_since = batches[0][0], _MILLION, 0
     for committed, read in batches[1:]:
@@ -107,6 +107,6 @@ def _millions_of(batches: Sequence[tuple[float, int]]) -> list[float]:
 
 
 def late_by_early(measured: Measured) -> tuple[list[float], int]:
-    """The speeds of the 2nd and of the last million rows, and how many millions there are."""
+    """Return the speeds of the 2nd and of the last million rows, and the number of millions."""
     (speeds,) = (series.y for series in measured.series if series.name == "throughput/millions")
     return [speeds[1], speeds[-1]], len(speeds)

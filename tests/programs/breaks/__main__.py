@@ -1,4 +1,4 @@
-"""``make break KIND=...``: break the data of an instance on purpose, and see who notices."""
+"""``make break KIND=...``: break the data of an instance on purpose, and see which checks find it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WATCHERS = ("refresh_views", "check_quality")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 when nothing could be done."""
+    """Run the command line; return 1 when nothing could be done."""
     arguments = _parser().parse_args(argv)
     try:
         settings = running_settings(Settings.from_env())
@@ -40,7 +40,7 @@ def _break(settings: Settings, name: str, *, is_sure: bool) -> None:
         question = f"Break the data of {settings.root}: {kind.what}. Type {name} to do it: "
         if not sys.stdin.isatty() or input(question).strip() != name:
             raise PlatformError("nothing was broken", f"Type {name}, or run make break KIND={name} CONFIRM=yes")
-    # What the regular feed delivers meanwhile is good, and would hide the rest.
+    # The regular feed delivers good events meanwhile, which would hide the bad ones.
     api.set_paused(_FEED, True)
     for run in api.active_runs(_FEED):
         api.end_run(_FEED, run, f"Ended by make break KIND={name}")
@@ -49,7 +49,7 @@ def _break(settings: Settings, name: str, *, is_sure: bool) -> None:
     try:
         breakage.damage(name)
     except PlatformError:
-        # Nothing is broken, so nobody will repair it and let the feed go on.
+        # Nothing was broken, so there will be no repair that resumes the feed.
         api.set_paused(_FEED, False)
         raise
     _look(api, f"After make break KIND={name}")

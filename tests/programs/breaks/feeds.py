@@ -1,4 +1,4 @@
-"""The events of a broken feed, as the generator would make them but for what is broken."""
+"""Create the events of a broken feed, as the generator would except for the fault."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from include.generator.options import GeneratorOptions
 Row = dict[str, str]
 
 MISSING_CATEGORY = "Electronics"
-# More than the newest events that the checks look at.
+# More than the newest events that the checks examine.
 ROWS = 3000
 _SEED = 1
 _ROWS_PER_FILE = 100_000
 _LATE = timedelta(hours=6)
 # Around the hour of volume_is_usual.
 _BEFORE, _SPAN = timedelta(minutes=32), timedelta(hours=1)
-# Older than a day: events of yesterday that come now are late, which is another break.
+# Older than a day, because events of yesterday that come now are late, which is another fault.
 _VOLUME_DAYS = (2, 3)
 _VOLUME_FACTOR = 2.5
 
 
 def ordinary(start: datetime, rows: int, span: timedelta) -> Iterator[Row]:
-    """Good events by column, of customers and products of the regular feed."""
+    """Return good events by column, of customers and products of the regular feed."""
     seconds = span.total_seconds()
     options = GeneratorOptions(
         seed=_SEED,
@@ -95,7 +95,7 @@ _FEEDS: dict[str, Callable[[datetime, float], Iterator[Row]]] = {
 
 
 def as_csv(rows: list[Row]) -> str:
-    """A file of the contract."""
+    """Return a file of the contract."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMN_NAMES, lineterminator="\n")
     writer.writeheader()

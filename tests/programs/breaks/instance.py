@@ -1,4 +1,4 @@
-"""Damage to a running instance, and its repair."""
+"""Damage a running instance, and repair it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Breakage:
         self._record = settings.root / "broken.json"
 
     def refuse_what_is_not_a_playground(self) -> None:
-        """Only an instance below its home, with the embedded PostgreSQL, that was fed by the generator alone.
+        """Allow only an instance with the embedded PostgreSQL below its home, fed by the generator alone.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Breakage:
         self.refuse_data_of_others()
 
     def refuse_data_of_others(self) -> None:
-        """As far as the database tells.
+        """Refuse a database that has data of others, as far as it can tell.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Breakage:
             if kind == MENDED_DRIFT:
                 good = ordinary(now - timedelta(minutes=3), ROWS, timedelta(minutes=1))
                 mended = self._files(Path(directory), kind, good, first=len(paths))
-            # Before they are delivered: whatever happens then can be undone.
+            # Record the damage before the delivery, so that it can be undone in any case.
             ((newest, _),) = self._query("last_candidates")
             self._keep(kind, names=[path.name for path in [*paths, *mended]])
             if kind == MID_REFRESH:
@@ -144,7 +144,7 @@ class Breakage:
         return paths
 
     def _wait_for_candidates(self, before: int) -> None:
-        """Until a refresh after a given one has built its candidates, which it is about to check and publish."""
+        """Wait until a refresh after the given one has built its candidates, which it is about to check."""
         until = time.monotonic() + _REFRESH_WITHIN_SECONDS
         while self._query("last_candidates")[0][1] <= before:
             if time.monotonic() > until:

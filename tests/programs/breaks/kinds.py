@@ -1,4 +1,4 @@
-"""The ways to break the data, each with the check that is to find it."""
+"""List the ways to break the data, each with the check that must find it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kind:
 
     @property
     def row(self) -> str:
-        """Its row in the table of ``docs/quality.md``."""
+        """Return its row in the table of ``docs/quality.md``."""
         found, run = f"`{self.suite}`: `{self.check}`", "red" if self.is_red else "green"
         return f"| {' | '.join((f'`{self.name}`', self.what, found, self.held, run, self.told, self.ends))} |"
 

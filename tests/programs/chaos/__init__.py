@@ -1,4 +1,4 @@
-"""Chaos: a real instance under a feed with known truth, faults on a seeded schedule, and the question what survived.
+"""Inject faults on a seeded schedule into a real instance with a known feed, and check what it stored.
 
-``python -m tests.programs.chaos --help``; what it found last is in docs/reliability.md.
+``python -m tests.programs.chaos --help``; docs/reliability.md has the last results.
 """

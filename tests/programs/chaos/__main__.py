@@ -1,4 +1,4 @@
-"""``python -m tests.programs.chaos``: break a real instance again and again; is anything lost or doubled?"""
+"""``python -m tests.programs.chaos``: break a real instance repeatedly, and check that no event is lost or doubled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.programs.chaos.table import markdown, write_into
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 when a promise was not kept, and the instance's home is kept then."""
+    """Run the command line; return 1 when a promise was not kept, and keep the instance's home then."""
     arguments = _parser().parse_args(argv)
     if arguments.list:
         for fault in FAULTS.values():

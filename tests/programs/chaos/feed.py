@@ -1,4 +1,4 @@
-"""The feed with known truth: the generator as a process of its own, started anew when it ends."""
+"""Run the generator as a feed with known content, in its own process, and restart it when it ends."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Feed:
         return self._instance.settings.manifest_dir
 
     def start(self) -> None:
-        """Begin."""
+        """Start the feed."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the file under way."""
+        """End the feed after the current file."""
         self._stopped.set()
         if self._process is not None:
             self._process.terminate()

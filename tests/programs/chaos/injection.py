@@ -1,4 +1,4 @@
-"""One fault from the calm before it to the calm after it, and the verdict."""
+"""Inject one fault between two calm states, and decide whether the promises were kept."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.programs.chaos.waiting import BrokenPromiseError, NotTriedHereError, 
 
 Driver = Literal["same", "same process, new epoch", "new"]
 
-# A fault strikes at any phase of the batches, which come a few times a second.
+# Faults come at a random phase of the batches, of which there are a few per second.
 _PHASE_SECONDS = 2.0
 _CALM_SECONDS = 180.0
 
 
 @dataclass
 class Injection:
-    """What became of it.
+    """The outcome of one fault.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Injection:
 
     @property
     def line(self) -> str:
-        """It, for people."""
+        """Return the outcome as a line for people."""
         if self.not_tried:
             return f"{self.fault.name}: not tried here: {self.not_tried}"
         verdict = f"VIOLATION: {self.violation}" if self.violation else "survived"
@@ -71,7 +71,7 @@ class Injection:
 
 
 def inject(fault: Fault, chance: random.Random, instance: Instance, feed: Feed) -> Injection:
-    """Inject a fault into a calm instance, wait until it is calm again, and judge."""
+    """Inject a fault into a calm instance, wait until it is calm again, and check the outcome."""
     before = wait_for(instance.identity, seconds=30, what="a run of the stream")
     scene = Scene(instance, feed, before, chance)
     injection = Injection(fault, notes=scene.notes)
@@ -87,7 +87,7 @@ def inject(fault: Fault, chance: random.Random, instance: Instance, feed: Feed) 
     except NotTriedHereError as error:
         injection.not_tried = str(error)
     except Exception as error:
-        # Whatever it was: the run goes on with the next fault if the instance finds back, and fails at its end.
+        # The run continues with the next fault if the instance recovers, and fails at its end.
         injection.violation = f"{type(error).__name__}: {error}"
     try:
         instance.wait_for_calm(seconds=_CALM_SECONDS, with_airflow=fault.with_airflow)

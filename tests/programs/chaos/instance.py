@@ -1,4 +1,4 @@
-"""The instance under fire: its processes by their role, and what it says of itself in Postgres."""
+"""The instance under test: its processes by role, and its state in Postgres."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from tests.programs.chaos.waiting import NotTriedHereError, wait_for
 from tests.support.platform import Platform
 
 FEED = "generate_events"
-# A file that waits for longer than this is backlog.
+# A file that waits longer than this counts as backlog.
 _FRESH_SECONDS = 5.0
 _MOUNTS = {"data": 16.0, "checkpoint": 1.5, "landing": 8.0}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which driver process loads events, and by which epoch."""
+    """The driver process that loads events, and its epoch."""
 
     pid: int
     epoch: int
@@ -65,7 +65,7 @@ class Instance:
     def with_disks(cls, home: Path) -> Instance:
         """A new instance below ``home``; its Postgres, its checkpoint and its landing folder lie on a disk each."""
         platform = Platform(home)
-        # Before anything else is put into it.
+        # Mount before anything else is put into the home.
         claim_home(platform.settings, passable=True)
         instance = cls(platform)
         inlet = home / "inlet"
@@ -108,28 +108,28 @@ class Instance:
         made.rmdir()
 
     def unmount(self) -> None:
-        """Unmount the disks, once the platform is down."""
+        """Unmount the disks once the platform is down."""
         for disk in self.disks.values():
             disk.unmount()
 
     @property
     def settings(self) -> Settings:
-        """Of the instance."""
+        """Return the settings of the instance."""
         return self.platform.settings
 
     @property
     def landing(self) -> Landing:
-        """Its folders."""
+        """Return its folders."""
         return Landing.of(self.settings)
 
     @property
     def supervisor(self) -> Supervisor:
-        """Of its programs."""
+        """Return the supervisor of its programs."""
         return Supervisor(self.settings)
 
     @property
     def api(self) -> AirflowApi:
-        """A session with its Airflow."""
+        """Return a session with its Airflow."""
         return AirflowApi(self.settings)
 
     def disk(self, name: str) -> Disk:
@@ -147,13 +147,13 @@ class Instance:
     # Postgres -------------------------------------------------------------------------------------------------------
 
     def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        """What a query gives to the owner."""
+        """Return the rows of a query, run as the owner."""
         with transaction(self.settings.dsn("owner"), connect_timeout=3) as cursor:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
 
     def value(self, query: str, **parameters: Any) -> Any:
-        """The single value that a query gives to the owner; None without a row."""
+        """Return the single value of a query, run as the owner; None without a row."""
         rows = self.rows(query, **parameters)
         return rows[0][0] if rows else None
 
@@ -163,19 +163,19 @@ class Instance:
             cursor.execute(statement, parameters)
 
     def end_backends_of_stream(self) -> int:
-        """Make the stream connect anew; returns how many connections it had."""
+        """Make the stream reconnect, and return the number of its connections."""
         connection = postgres.connect_superuser(self.settings)
         with contextlib.closing(connection), connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_ingest'")
             return int(cursor.rowcount)
 
     def identity(self) -> Identity | None:
-        """The driver that holds the newest epoch."""
+        """Return the driver that holds the newest epoch."""
         rows = self.rows("SELECT pid, epoch FROM shop.runs ORDER BY epoch DESC LIMIT 1")
         return Identity(*rows[0]) if rows else None
 
     def first_commit_after(self, instant: float) -> float | None:
-        """When the first file that arrived after an instant was loaded; Unix seconds."""
+        """Return when the first file that arrived after an instant was loaded, Unix seconds."""
         committed: float | None = self.value(
             "SELECT extract(epoch FROM min(committed_at))::float8 FROM shop.files JOIN shop.batches USING (batch_id)"
             " WHERE arrived_at > to_timestamp(%(instant)s)",
@@ -186,7 +186,7 @@ class Instance:
     # Processes ------------------------------------------------------------------------------------------------------
 
     def program(self, name: str) -> psutil.Process:
-        """The main process of a supervised program, once it runs."""
+        """Return the main process of a supervised program once it runs."""
         state = wait_for(lambda: self._running(name), seconds=60, what=f"{name} to run")
         return psutil.Process(state)
 
@@ -195,19 +195,19 @@ class Instance:
         return state.pid if state is not None and state.is_running else 0
 
     def postmaster(self) -> psutil.Process:
-        """The server process of Postgres."""
+        """Return the server process of Postgres."""
         return psutil.Process(int((self.settings.postgres_dir / "postmaster.pid").read_text().split()[0]))
 
     def driver_jvms(self) -> list[psutil.Process]:
-        """The JVMs of the drivers that the Spark worker has started: one, as a rule."""
+        """Return the JVMs of the drivers that the Spark worker has started, usually one."""
         return self._workers_processes("org.apache.spark.deploy.worker.DriverWrapper")
 
     def driver_pythons(self) -> list[psutil.Process]:
-        """The drivers' Python processes."""
+        """Return the drivers' Python processes."""
         return self._workers_processes("stream_events.py", name="python")
 
     def driver(self) -> list[psutil.Process]:
-        """JVM and Python of the driver, once both run."""
+        """Return JVM and Python of the driver once both run."""
 
         def both() -> list[psutil.Process]:
             jvms, pythons = self.driver_jvms(), self.driver_pythons()
@@ -216,15 +216,15 @@ class Instance:
         return wait_for(both, seconds=90, what="a driver's JVM and Python")
 
     def python_workers(self) -> list[psutil.Process]:
-        """The Python processes that the driver's JVM has started for its tasks."""
+        """Return the Python processes that the driver's JVM has started for its tasks."""
         return self._workers_processes("pyspark.daemon")
 
     def tasks(self) -> list[psutil.Process]:
-        """The processes of Airflow's running tasks."""
+        """Return the processes of Airflow's running tasks."""
         return running_tasks(self.program("scheduler").pid)
 
     def everything(self) -> list[psutil.Process]:
-        """All processes of the instance with the supervisor and Postgres' own."""
+        """Return all processes of the instance, with the supervisor and Postgres' own."""
         members = [member.process for member in instance_processes(self.settings.root)]
         return list({process.pid: process for process in with_descendants(members)}.values())
 
@@ -247,14 +247,14 @@ class Instance:
     # Calm -----------------------------------------------------------------------------------------------------------
 
     def silence(self, dag_id: str) -> None:
-        """Pause a DAG and end what it is doing: a paused DAG's runs would neither go on nor end."""
+        """Pause a DAG and end its runs, since runs of a paused DAG neither continue nor end."""
         api = self.api
         api.set_paused(dag_id, True)
         pids = []
         for run_id in api.active_runs(dag_id):
             pids += api.task_pids(dag_id, run_id)
             api.end_run(dag_id, run_id, "Ended by a harness that wants the instance for itself.")
-        # A task learns of its end with its next heartbeat, and works on until then.
+        # A task learns of its end at its next heartbeat, and works until then.
         wait_for(
             lambda: not api.active_runs(dag_id) and not any(map(psutil.pid_exists, pids)),
             seconds=60,
@@ -262,7 +262,7 @@ class Instance:
         )
 
     def unrest(self, *, with_airflow: bool) -> str:
-        """What is not yet as it should be, in words; empty when all is well."""
+        """Return what is not yet as it should be, in words; empty when all is well."""
         states = self.supervisor.states()
         down = [one.name for one in expected_programs(self.settings) if not states or not states[one.name].is_running]
         if down:
@@ -282,14 +282,14 @@ class Instance:
         if with_airflow:
             if unhealthy := self.api.unhealthy():
                 return f"Airflow's {', '.join(unhealthy)} not healthy"
-            # A new scheduler has adopted what the old one ran, for good or ill, once it runs a task: at least
-            # the one that watches the stream is always under way.
+            # A new scheduler has adopted the tasks of the old one once it runs a task itself, at least
+            # the one that watches the stream.
             if not running_tasks(states["scheduler"].pid):
                 return "Airflow runs no task"
         return ""
 
     def wait_for_calm(self, *, seconds: float, with_airflow: bool = False) -> None:
-        """Wait until the instance is as it should be, the stream without backlog."""
+        """Wait until the instance is as it should be and the stream has no backlog."""
         said: list[str] = [""]
 
         def is_calm() -> bool:
@@ -304,7 +304,7 @@ class Instance:
 
 
 def kill(processes: Iterable[psutil.Process], number: signal.Signals = signal.SIGKILL) -> list[int]:
-    """Send a signal to processes, all of them as close together as possible; returns the pids that were still there."""
+    """Send a signal to processes as simultaneously as possible; return the pids that still existed."""
     reached = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -314,7 +314,7 @@ def kill(processes: Iterable[psutil.Process], number: signal.Signals = signal.SI
 
 
 def are_dead(processes: Iterable[psutil.Process]) -> bool:
-    """Whether none of them runs; one that nobody has buried yet is dead, too."""
+    """Return whether none of them runs; a zombie counts as dead."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.status() != psutil.STATUS_ZOMBIE:
@@ -323,7 +323,7 @@ def are_dead(processes: Iterable[psutil.Process]) -> bool:
 
 
 def with_descendants(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The processes, each before its descendants."""
+    """Return the processes, each before its descendants."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""After the last fault: is every event there, exactly once, and does every table say the same?"""
+"""Check after the last fault that every event is stored exactly once and that all tables agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REPORT_LINES = 25
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must be so."""
+    """A condition that must hold."""
 
     what: str
     expected: object
@@ -24,13 +24,13 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether it is."""
+        """Return whether it holds."""
         return self.expected == self.found
 
 
 @dataclass(frozen=True)
 class Totals:
-    """How much went through."""
+    """The numbers of delivered and stored rows."""
 
     files: int
     rows: int
@@ -50,7 +50,7 @@ def drain(instance: Instance) -> None:
 
 
 def check(instance: Instance, feed: Feed, *, after_file: int, expected_faults: dict[str, str]) -> list[Check]:
-    """Look at everything that was delivered.
+    """Check everything that was delivered.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def check(instance: Instance, feed: Feed, *, after_file: int, expected_faults: d
 
 
 def totals(instance: Instance, feed: Feed, *, after_file: int) -> Totals:
-    """Of the files that came after the given one."""
+    """Return the totals of the files that came after the given one."""
     files, rows, events, duplicate, rejected, quarantined = instance.rows(_TOTALS, after=after_file)[0]
     batches, epochs = instance.rows(_BATCHES, after=after_file)[0]
     lost = sum(_missing(instance, feed.manifests()).values())
@@ -125,7 +125,7 @@ def _off_balance(instance: Instance) -> int:
 
 
 def _missing(instance: Instance, manifests: list[Manifest]) -> dict[str, int]:
-    """How many valid rows of each file are not in shop.events; files that lack none are left out."""
+    """Return the number of valid rows of each file that are not in shop.events, without files that lack none."""
     stored = dict(instance.rows(_ACCEPTED_BY_NAME))
     missing = {one.file: one.valid - stored.get(one.file, 0) for one in manifests}
     return {name: count for name, count in missing.items() if count}
@@ -144,7 +144,7 @@ def _quarantined(instance: Instance, after_file: int) -> dict[str, str]:
 
 
 def _misplaced(instance: Instance, after_file: int) -> list[str]:
-    """Loaded files that are not in the archive, quarantined ones that are not in the quarantine."""
+    """Return loaded files that are not in the archive, and quarantined ones that are not in the quarantine."""
     landing = instance.landing
     rows: list[tuple[int, str, datetime, bool]] = instance.rows(_SETTLED, after=after_file)
     return [

@@ -1,4 +1,4 @@
-"""A proxy in the place of PostgreSQL's unix socket: it sees every statement and strikes at a named point of a batch."""
+"""A proxy in place of PostgreSQL's unix socket, which sees every statement and injects faults at points of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.programs.chaos.waiting import BrokenPromiseError
 from tests.programs.chaos.wire import Framing, Message
 
 _CHUNK_BYTES = 256 * 1024
-# The COPY of a batch is struck when so many of its messages have been passed on, or at its end if it has fewer.
+# A fault in a COPY comes after so many of its messages, or at its end if it has fewer.
 _MID_COPY_MESSAGES = 3
 _INGEST = "shop_ingest"
 
@@ -34,7 +34,7 @@ class Point(Enum):
 
 @dataclass
 class Link:
-    """One connection of a client through the proxy, and what is known of its transaction."""
+    """One connection of a client through the proxy, and the state of its transaction."""
 
     client: socket.socket
     server: socket.socket
@@ -52,12 +52,12 @@ class Link:
                 one.shutdown(socket.SHUT_RDWR)
 
     def forget_transaction(self) -> None:
-        """It has ended."""
+        """Forget the transaction, which has ended."""
         self.is_batch = self.is_plan = self.has_rows = self.is_committing = False
         self.copied = -1
 
 
-# Given the connection at its point; returns whether the message that led there is passed on.
+# Takes the connection at its point, and returns whether to pass on the message that led there.
 Action = Callable[[Link], bool]
 
 
@@ -83,7 +83,7 @@ class Proxy:
         self._saw_batch = threading.Event()
 
     def __enter__(self) -> Proxy:
-        # Bound beside its place and renamed: there is no moment without a socket.
+        # Bind beside the place and rename, so that there is always a socket.
         fresh = self._socket.with_name(self._socket.name + ".new")
         for leftover in (fresh, self._behind):
             leftover.unlink(missing_ok=True)
@@ -101,7 +101,7 @@ class Proxy:
         self._flows.set()
         with self._lock:
             self._armed = None
-        # A server that has started anew meanwhile has made its own socket.
+        # A server that has restarted meanwhile has created its own socket.
         if self._socket.exists() and self._socket.stat().st_ino == self._own_inode:
             self._behind.rename(self._socket)
         else:
@@ -117,7 +117,7 @@ class Proxy:
 
     @property
     def is_armed(self) -> bool:
-        """Whether it waits for a point."""
+        """Return whether the proxy waits for a point."""
         return self._armed is not None
 
     def strike(self, point: Point, action: Action, *, seconds: float) -> None:
@@ -137,14 +137,14 @@ class Proxy:
             raise BrokenPromiseError(f"no batch came to {point.name} within {seconds:.0f} s")
 
     def cut_all(self) -> int:
-        """Cut every connection of the stream; returns how many there were."""
+        """Cut every connection of the stream, and return their number."""
         links = [link for link in self._links if link.user == _INGEST]
         for link in links:
             link.cut()
         return len(links)
 
     def hang(self) -> None:
-        """Pass nothing on, in no direction, until :meth:`resume`."""
+        """Pass nothing on, in either direction, until :meth:`resume`."""
         self._flows.clear()
 
     def resume(self) -> None:
@@ -202,13 +202,13 @@ class Proxy:
                     if link.user == _INGEST and message.kind == b"Z" and link.is_committing:
                         self._committed(link)
         except OSError:
-            # One end was cut, by a fault or by its process' death: the other one learns it now.
+            # One end was cut, by a fault or the death of its process; close the other one, too.
             pass
         finally:
             link.cut()
 
     def _on_client(self, link: Link, message: Message) -> bool:
-        """Whether the message is passed on."""
+        """Handle a message of the client, and return whether to pass it on."""
         text = message.text
         if message.kind in {b"d", b"c"} and link.copied >= 0:
             link.copied += 1
@@ -229,7 +229,7 @@ class Proxy:
         return True
 
     def _on_server(self, link: Link, message: Message) -> bool:
-        """Whether the message is passed on."""
+        """Handle a message of the server, and return whether to pass it on."""
         if message.kind == b"D" and link.is_plan:
             link.has_rows = True
         if message.kind == b"C" and link.is_committing:
@@ -240,7 +240,7 @@ class Proxy:
         return True
 
     def _committed(self, link: Link) -> None:
-        """The answer to a COMMIT has been passed on."""
+        """Note that the answer to a COMMIT has been passed on."""
         if link.is_batch:
             self._saw_batch.set()
             self._reach(Point.AFTER_COMMIT, link)
@@ -259,5 +259,5 @@ class Proxy:
 
 
 def _longest_literal(statement: str) -> str:
-    """The longest part of a statement that does not depend on its parameters."""
+    """Return the longest part of a statement that does not depend on its parameters."""
     return max(re.split(r"%\(\w+\)s", statement.replace("%%", "%")), key=len)

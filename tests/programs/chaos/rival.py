@@ -1,4 +1,4 @@
-"""Another driver of the same stream, started by hand as a person in a hurry might."""
+"""Start a second driver of the same stream by hand, as a person in a hurry might."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Rival:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended yet."""
+        """Return whether it is still running."""
         return self._process is not None and self._process.poll() is None
 
     def wait_for_takeover(self) -> Identity:
@@ -104,7 +104,7 @@ def _started_at(pid: int) -> datetime:
 
 
 def _other_home(settings: Settings) -> Path:
-    """A home that shares only the passwords."""
+    """Return a home that shares only the passwords."""
     home = settings.root / "rival"
     home.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""A run of the harness on an instance that is up: feed, faults, drain, and the check of the invariants."""
+"""Run the harness on an instance that is up: feed, faults, drain, and the check of the invariants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fault comes when: the same seed gives the same faults in the same order, with the same choices in each."""
+"""Plan the faults: the same seed gives the same faults in the same order, with the same choices in each."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ CASES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the chosen cases; 1 when one of them failed."""
+    """Run the chosen cases, and return 1 if one of them failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.programs.soak", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} (default all)")
     for name, case in CASES.items():
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(name: str, case: Case, size: float, *, timeout_seconds: float, limit_mib: int) -> list[str]:
-    """Run one case and print its line; returns what is wrong with the outcome."""
+    """Run one case and print its line; return what is wrong with the outcome."""
     with tempfile.TemporaryDirectory(prefix="shopstream-soak-") as directory:
         Path(directory).chmod(0o711)
         with database(Path(directory) / "home") as settings:
@@ -91,7 +91,7 @@ def run(name: str, case: Case, size: float, *, timeout_seconds: float, limit_mib
 
 
 def line(what: str, found: Drained) -> str:
-    """The figures of a case."""
+    """Return the figures of a case."""
     rate = f"{found.accepted / found.stream_seconds:,.0f}" if found.accepted and found.stream_seconds else "-"
     peaks = (found.memory.jvm, found.memory.python, found.memory.together)
     return (

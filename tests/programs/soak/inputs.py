@@ -1,4 +1,4 @@
-"""Inputs that are too large for a test of minutes, made quickly: rendered once, numbered by numpy."""
+"""Create inputs that are too large for a short test: rendered once, then numbered by numpy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.csv_files import csv_text, valid_row
 MIB = 1024 * 1024
 ROWS_PER_BLOCK = 20_000
 _HEADER, _ROW = csv_text([valid_row()]).encode().splitlines(keepends=True)
-# The last digits of the id are its random part: numbered, the ids are unique and stay valid.
+# The last digits of an id are random, so numbering them gives unique and valid ids.
 _DIGITS = slice(24, 36)
 _HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
 def blocks(size_bytes: int) -> Iterator[bytes]:
-    """A file of about that size in pieces, header first; no two rows have the same id."""
+    """Yield a file of about that size in pieces, header first; no two rows have the same id."""
     yield _HEADER
     block = np.tile(np.frombuffer(_ROW, np.uint8), (ROWS_PER_BLOCK, 1))
     shifts = np.arange(44, -4, -4, dtype=np.int64)
@@ -30,7 +30,7 @@ def blocks(size_bytes: int) -> Iterator[bytes]:
 
 
 def tiny_files(landing: Path, files: int) -> int:
-    """That many files of one row each; returns the rows."""
+    """Write that many files of one row each, and return the number of rows."""
     made = 0
     for block in blocks(files * len(_ROW)):
         for row in block.splitlines(keepends=True) if block != _HEADER else ():
@@ -44,7 +44,7 @@ def tiny_files(landing: Path, files: int) -> int:
 
 
 def large_file(landing: Path, size_bytes: int) -> int:
-    """One file of about that size; returns the rows."""
+    """Write one file of about that size, and return the number of rows."""
     rows = -1
     hidden = landing / ".large.csv"
     with hidden.open("wb") as target:
@@ -56,7 +56,7 @@ def large_file(landing: Path, size_bytes: int) -> int:
 
 
 def gzip_bomb(landing: Path, size_bytes: int) -> int:
-    """A gzip file of good rows that is larger than that when unpacked; returns the rows that may be taken: none."""
+    """Write a gzip file of good rows that is larger than that when unpacked, and return 0: none may be stored."""
     member = gzip.compress(_ROW * (16 * MIB // len(_ROW)))
     hidden = landing / ".bomb.csv.gz"
     with hidden.open("wb") as target:
@@ -68,7 +68,7 @@ def gzip_bomb(landing: Path, size_bytes: int) -> int:
 
 
 def large_fields(landing: Path, size_bytes: int) -> int:
-    """A file with a field of that size between two good rows, and one whose field is quoted; returns the good rows."""
+    """Write a file with a field of that size between good rows, and one whose field is quoted; return the good rows."""
     first, second, third, fourth, fifth, sixth = list(blocks(6 * len(_ROW)))[1].splitlines()[:6]
     for name, (before, corrupted, after), quote in (
         ("bare", (first, second, third), b""),

@@ -1,4 +1,4 @@
-"""The real job on a database of its own, drained as a process of its own."""
+"""Run the real job on its own database, in its own process, until nothing waits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Drained:
 
 @contextmanager
 def database(directory: Path) -> Iterator[Settings]:
-    """Settings of a fresh database and of empty folders below ``directory``."""
+    """Yield settings of a new database and of empty folders below ``directory``."""
     with running_cluster() as cluster, cloned_database(cluster, directory) as cloned:
         settings = with_spark_ports(cloned)
         prepare_java(settings)

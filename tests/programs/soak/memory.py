@@ -1,4 +1,4 @@
-"""The memory of a process and all of its descendants, sampled while it runs."""
+"""Sample the memory of a process and all of its descendants while it runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class MemoryWatch:
             try:
                 sums[process.name() == "java"] += process.memory_full_info().pss
             except psutil.Error:
-                # It has ended since it was listed.
+                # The process has ended since it was listed.
                 continue
         self.jvm = max(self.jvm, sums[True])
         self.python = max(self.python, sums[False])

@@ -1,4 +1,4 @@
-"""Spark's own way into Postgres: a JDBC append with ``reWriteBatchedInserts``."""
+"""Spark's built-in way into Postgres: a JDBC append with ``reWriteBatchedInserts``."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _CHUNK = 1 << 18
 
 
 def peer() -> Peer:
-    """JDBC, if Debian's jar is installed."""
+    """Return JDBC, if Debian's jar is installed."""
     absent = "" if JAR.exists() else f"{JAR} is missing: apt-get install libpostgresql-jdbc-java"
     return Peer("Spark JDBC", absent, _rows_per_second)
 
 
 def _rows_per_second(bench: Bench) -> float:
-    """The append alone, in a session that has appended before, into ``shop.events`` as ``\\copy`` has it."""
+    """Time the append alone, in a session that has appended before, into ``shop.events`` as ``\\copy`` has it."""
     settings = bench.instance.settings
     rows = bench.sizes.peer_rows
     file, first = bench.clean_file(rows), bench.clean_file(1000)
@@ -61,7 +61,7 @@ def _rows_per_second(bench: Bench) -> float:
 
 @contextmanager
 def _tcp(path: Path) -> Iterator[int]:
-    """A loopback port for the server's socket, which is all that the platform's server listens on; JDBC needs TCP."""
+    """Yield a loopback port for the server's socket, since JDBC needs TCP."""
     with socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -21,21 +21,21 @@ _TIMEOUT_SECONDS = 600
 
 
 def peer() -> Peer:
-    """Pathway, if its virtual environment has been made."""
+    """Return Pathway, if its virtual environment exists."""
     absent = "" if PYTHON.exists() else f"{PYTHON.relative_to(REPOSITORY)} is missing: `make bench` makes it"
     return Peer("Pathway", absent, _rows_per_second)
 
 
 def _rows_per_second(bench: Bench) -> float:
-    """From the first file's rename to the last row, into a table in Pathway's own types, with a primary key."""
+    """Time from the first file's rename to the last row, into a table of Pathway's types with a primary key."""
     rows = bench.sizes.peer_rows
     files = bench.generated(rows, shares=CLEAN)
-    # One small file first: what is timed is a stream that runs, as ours does.
+    # Load one small file first, so that a running stream is timed, as for Shopstream.
     first = bench.generated(1000, shares=CLEAN)
     folder = bench.home / "bench" / "pathway"
     folder.mkdir(exist_ok=True)
     owner = bench.instance.settings.dsn("owner", COPY_DATABASE)
-    # Pathway writes text, and knows neither uuid nor numeric: its table is the cheaper one.
+    # Pathway writes text and has neither uuid nor numeric, so its table is the cheaper one.
     columns = ", ".join(f"{name} text" for name in COLUMN_NAMES if name != "event_id")
     with transaction(owner) as cursor:
         cursor.execute("DROP TABLE IF EXISTS shop.pathway")
@@ -47,7 +47,7 @@ def _rows_per_second(bench: Bench) -> float:
             return int(cursor.fetchone()[0])
 
     with (bench.instance.settings.log_dir / "bench-pathway.log").open("ab") as log:
-        # -P: this folder holds a module of the same name as the package.
+        # -P: this folder contains a module with the name of the package.
         process = subprocess.Popen(
             [PYTHON, "-P", _SCRIPT, folder, json.dumps(_connection(bench)), *COLUMN_NAMES], stdout=log, stderr=log
         )
@@ -57,7 +57,7 @@ def _rows_per_second(bench: Bench) -> float:
             began = time.monotonic()
             for file in files:
                 file.rename(folder / file.name)
-            # Counting costs, and so it is done as seldom as a tenth of the time allows.
+            # Counting costs time, so it may take a tenth of the time at most.
             while count() < rows + 1000:
                 if time.monotonic() - began > _TIMEOUT_SECONDS:
                     raise TimeoutError(f"Pathway loaded {count():,} of {rows:,} rows in {_TIMEOUT_SECONDS} s")

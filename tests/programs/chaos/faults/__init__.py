@@ -1,4 +1,4 @@
-"""Every fault that the harness knows, by family."""
+"""List every fault of the harness by family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault is."""
+"""Define a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROMISED_SECONDS = 20.0
 
 @dataclass
 class Scene:
-    """Where a fault acts.
+    """The surroundings of a fault.
 
     Attributes
     ----------

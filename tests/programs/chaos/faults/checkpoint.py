@@ -1,4 +1,4 @@
-"""Spark's checkpoint is damaged while the query runs."""
+"""Damage Spark's checkpoint while the query runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.programs.chaos.faults.base import Fault, Scene
 
 
 def checkpoint_files(root: Path) -> list[Path]:
-    """The files of all checkpoints, newest first; some may be gone by now."""
+    """Return the files of all checkpoints, newest first; some may be gone already."""
     found = []
     for path in root.rglob("*"):
         try:
@@ -56,7 +56,7 @@ def _damaging(damage: Callable[[list[Path], Path], None]) -> Callable[[Scene], f
 
 
 def checkpoint_faults() -> Iterator[Fault]:
-    """Lost, truncated, emptied."""
+    """Return the faults: lost, truncated, emptied."""
     yield Fault("lose_checkpoint", "the checkpoint is deleted while it is in use", _damaging(lose))
     yield Fault("truncate_checkpoint", "the newest checkpoint files are cut in half", _damaging(truncate))
     yield Fault("empty_checkpoint", "every checkpoint file is emptied", _damaging(empty))

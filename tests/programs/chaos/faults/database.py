@@ -1,4 +1,4 @@
-"""Postgres is killed or restarted, and the stream's connections are cut or hang."""
+"""Kill or restart Postgres, and cut or block the stream's connections."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _kill_postmaster(scene: Scene) -> float:
 def _restart(number: signal.Signals) -> Callable[[Scene], float]:
     def act(scene: Scene) -> float:
         since = time.time()
-        # The supervisor starts it again.
+        # The supervisor restarts it.
         kill([scene.instance.postmaster()], number)
         return since
 
@@ -73,7 +73,7 @@ def _hang(scene: Scene) -> float:
 
 
 def database_faults() -> Iterator[Fault]:
-    """Postgres, and the way to it."""
+    """Return the faults of Postgres and of the way to it."""
     yield Fault("kill_backend", "kill -9 of a Postgres backend of the stream", _kill_backend)
     yield Fault("kill_postmaster", "kill -9 of the Postgres postmaster", _kill_postmaster)
     yield Fault("restart_fast", "Postgres restarted fast (SIGINT)", _restart(signal.SIGINT))

@@ -1,4 +1,4 @@
-"""A disk of the instance is full, or nearly so."""
+"""Fill a disk of the instance, completely or nearly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.programs.chaos.waiting import wait_for
 
 _FULL_SECONDS = (8.0, 15.0)
 _MIB = 1024**2
-# Below SHOPSTREAM_PAUSE_BELOW_GIB, and enough for all that is under way.
+# Less than SHOPSTREAM_PAUSE_BELOW_GIB, and enough for all work in progress.
 _LOW_BYTES = 300 * _MIB
 
 
@@ -20,7 +20,7 @@ def _filling(name: str) -> Callable[[Scene], float]:
         deadline = time.monotonic() + scene.random.uniform(*_FULL_SECONDS)
         try:
             while time.monotonic() < deadline:
-                # What is deleted meanwhile makes no room either.
+                # Files that are deleted meanwhile free no space either.
                 disk.fill()
                 time.sleep(0.2)
         finally:
@@ -47,7 +47,7 @@ def _nearly_filling(scene: Scene) -> float:
 
 
 def disk_faults() -> Iterator[Fault]:
-    """Each of the three disks to the last byte, and one nearly."""
+    """Return the faults: each of the three disks full, and one nearly full."""
     yield Fault("full_data_disk", "full disk under Postgres", _filling("data"), weight=0.5)
     yield Fault("full_checkpoint_disk", "full disk under the checkpoint", _filling("checkpoint"), weight=0.5)
     yield Fault("full_landing_disk", "full disk under the landing folder", _filling("landing"), weight=0.5)

@@ -1,4 +1,4 @@
-"""Files with a wrong clock, and one that Postgres refuses."""
+"""Deliver files with a wrong clock, and one that Postgres refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _clock_off(days: int) -> Callable[[Scene], float]:
 
 
 def _poison(scene: Scene) -> float:
-    """A file that no check of the stream objects to, but Postgres does."""
+    """Deliver a file that passes every check of the stream but that Postgres refuses."""
     instance = scene.instance
     instance.execute(
         "ALTER TABLE shop.events ADD CONSTRAINT chaos_poison CHECK (product_id <> %(product)s) NOT VALID",
@@ -65,7 +65,7 @@ def _poison(scene: Scene) -> float:
 
 
 def input_faults() -> Iterator[Fault]:
-    """Times and poison."""
+    """Return the faults: times and poison."""
     yield Fault("clock_ahead", "file times 8 days ahead", _clock_off(8))
     yield Fault("clock_behind", "file times 8 days behind", _clock_off(-8))
     yield Fault("poison", "a file whose load Postgres refuses: quarantined, the rest goes on", _poison, weight=0.3)

@@ -1,4 +1,4 @@
-"""The instance's own life: a crash of the machine, a stop in the middle of a burst, an upgrade under load."""
+"""Faults in the life of an instance: a crash of the machine, a stop during a burst, an upgrade under load."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def _machine_crash(scene: Scene) -> float:
     instance = scene.instance
     since = time.time()
     killed = 0
-    # Until nothing is left: what was just being started when the others died is found the second time.
+    # Repeat until nothing is left, since a process may have been starting when the others were killed.
     while processes := instance.everything():
         killed += len(kill(processes))
         wait_for(partial(are_dead, processes), seconds=20, what="everything to be dead")
-    # What was not flushed to disk is lost.
+    # A crash loses data that was not flushed to disk.
     newest = checkpoint_files(instance.settings.checkpoint_dir)[:_NEWEST_FILES]
     for path in newest:
         path.write_bytes(b"")
@@ -45,7 +45,7 @@ def _down_and_up(scene: Scene) -> float:
 
 
 def _upgrade(scene: Scene) -> float:
-    """A migration that changes the tables that the stream writes, as the next version would bring it."""
+    """Apply a migration that changes the tables of the stream, as a next version would."""
     instance = scene.instance
     number = len(read_migrations()) + 1
     name = f"{number:04d}_chaos.sql"
@@ -60,7 +60,7 @@ def _upgrade(scene: Scene) -> float:
     try:
         wait_for(lambda: instance.first_commit_after(since), seconds=60, what="events after the migration")
     finally:
-        # This checkout does not know it: `make up` would refuse the database.
+        # This checkout does not know the migration, so `make up` would refuse the database.
         for table, column in _COLUMNS:
             instance.execute(f"ALTER TABLE shop.{table} DROP COLUMN {column}")
         instance.execute("DELETE FROM public.schema_migrations WHERE number = %(number)s", number=number)
@@ -68,7 +68,7 @@ def _upgrade(scene: Scene) -> float:
 
 
 def life_faults() -> Iterator[Fault]:
-    """Crash, stop, upgrade."""
+    """Return the faults: crash, stop, upgrade."""
     yield Fault(
         "machine_crash",
         "machine crash: kill -9 of everything, newest checkpoint files emptied, `make up`",

@@ -1,4 +1,4 @@
-"""Faults at the named points of a batch, found by the statements that go by a proxy."""
+"""Inject faults at the named points of a batch, which a proxy finds by its statements."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _at(point: Point, effect: Callable[[Scene], Action]) -> Callable[[Scene], fl
 
 
 def point_faults() -> Iterator[Fault]:
-    """The driver's death at each point, the loss of the connection where it matters, and a hang."""
+    """Return the driver's death at each point, the loss of the connection where it matters, and a hang."""
     for point in Point:
         yield Fault(
             f"{point.name.lower()}_kill",

@@ -1,4 +1,4 @@
-"""A process of the instance is killed, or stopped for a while."""
+"""Kill a process of the instance, or stop it for a while."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.programs.chaos.waiting import wait_for
 Victims = Callable[[Scene], list[psutil.Process]]
 
 _STOP_SECONDS = (5.0, 30.0)
-# Airflow's threshold, the watchdog's timeout, and its pauses.
+# Airflow's threshold, and the watchdog's timeout and pauses.
 _REPLACED_SECONDS = 150.0
 
 
 def killing(victims: Victims) -> Callable[[Scene], float]:
-    """Kill -9 whatever ``victims`` finds; the recovery counts from then on."""
+    """Kill -9 what ``victims`` returns; the recovery counts from then on."""
 
     def act(scene: Scene) -> float:
         found = wait_for(lambda: victims(scene), seconds=60, what="a process to kill")
@@ -32,7 +32,7 @@ def killing(victims: Victims) -> Callable[[Scene], float]:
 
 
 def stopping(victims: Victims) -> Callable[[Scene], float]:
-    """SIGSTOP, and SIGCONT after a while; the recovery counts from SIGCONT."""
+    """Send SIGSTOP, and SIGCONT after a while; the recovery counts from SIGCONT."""
 
     def act(scene: Scene) -> float:
         found = wait_for(lambda: victims(scene), seconds=60, what="a process to stop")
@@ -49,7 +49,7 @@ def stopping(victims: Victims) -> Callable[[Scene], float]:
 
 
 def _hanging(victims: Victims) -> Callable[[Scene], float]:
-    """SIGSTOP, and nobody but the instance itself ends it; the recovery counts from then on."""
+    """Send SIGSTOP; only the instance itself ends it, and the recovery counts from then on."""
 
     def act(scene: Scene) -> float:
         found = wait_for(lambda: victims(scene), seconds=60, what="a process to stop")
@@ -81,7 +81,7 @@ def _postgres(scene: Scene) -> list[psutil.Process]:
 
 
 def process_faults() -> Iterator[Fault]:
-    """Of the stream and of Spark, then of Airflow."""
+    """Return the faults of the stream and of Spark, then of Airflow."""
     promised = PROMISED_SECONDS
     yield Fault(
         "kill_driver_jvm",

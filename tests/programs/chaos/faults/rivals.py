@@ -1,4 +1,4 @@
-"""Two drivers at once, and one that was believed dead."""
+"""Faults with two drivers at once, one of which was believed dead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.programs.chaos.waiting import BrokenPromiseError, wait_for
 
 _REACH_SECONDS = 60.0
 _AWAKE_SECONDS = 8.0
-# A batch that a fenced driver committed after its successor's epoch was taken.
+# A batch that a fenced driver committed after its successor had taken its epoch.
 _LATE_COMMITS = """
 SELECT count(*) FROM shop.batches
 WHERE epoch < %(epoch)s AND committed_at > (SELECT started_at FROM shop.runs WHERE epoch = %(epoch)s)
@@ -44,7 +44,7 @@ def _second_driver(*, has_own_checkpoint: bool) -> Callable[[Scene], float]:
             since = time.time()
             _wait_for_events(instance, since, "events to flow with two drivers")
             scene.note(f"the second driver took epoch {taken.epoch}")
-            # The instance's own driver may have taken over again already, and the second one ended by itself.
+            # The instance's own driver may have taken over again, which ends the second one.
             was_running = rival.runs
         _check_fence(instance, taken.epoch)
         return time.time() if was_running else since
@@ -53,7 +53,7 @@ def _second_driver(*, has_own_checkpoint: bool) -> Callable[[Scene], float]:
 
 
 def _zombie(scene: Scene, stop: Callable[[list[psutil.Process]], None]) -> float:
-    """Stop the driver, let another take its place, and wake it."""
+    """Stop the driver, let another take over, and resume it."""
     instance = scene.instance
     zombie = instance.driver()
     with Rival(instance, has_own_checkpoint=True) as rival:
@@ -65,7 +65,7 @@ def _zombie(scene: Scene, stop: Callable[[list[psutil.Process]], None]) -> float
         finally:
             awake = kill(zombie, signal.SIGCONT)
         scene.note(f"epoch {taken.epoch} was taken; {len(awake)} of {len(zombie)} zombie processes woke up")
-        # Time for it to try whatever it still wants to do.
+        # Give it time to try to continue.
         _wait_for_events(instance, time.time() + _AWAKE_SECONDS, "events to flow beside the zombie")
         was_running = rival.runs
     _check_fence(instance, taken.epoch)
@@ -81,7 +81,7 @@ def _zombie_anywhere(scene: Scene) -> float:
 
 
 def _zombie_in_transaction(scene: Scene) -> float:
-    """It is stopped while it holds the epoch's lock."""
+    """Stop the driver while it holds the epoch's lock."""
     with Proxy(scene.instance.settings) as proxy:
         divert(scene, proxy)
 
@@ -96,7 +96,7 @@ def _zombie_in_transaction(scene: Scene) -> float:
 
 
 def rival_faults() -> Iterator[Fault]:
-    """Second drivers and zombies."""
+    """Return the faults: second drivers and zombies."""
     yield Fault(
         "second_driver",
         "a second driver, on a checkpoint of its own",
