@@ -5,8 +5,8 @@ While the desired state of the stream is drain or stop, there is nothing to diag
 critical, and the task fails with a list of them:
 
 - *no driver*: the desired state is run, but no driver has run for a minute (three minutes after `make up`);
-- *no sign of life*: the driver process sent no heartbeat for 30 s; it was killed, is stopped or hangs;
-- *loop stands still*: the process is alive, but its loop has made no turn for `SHOPSTREAM_STALL_SECONDS`;
+- *no heartbeat*: the driver process sent no heartbeat for 30 s; it was killed, is stopped or hangs;
+- *loop stalled*: the process is alive, but its loop has made no turn for `SHOPSTREAM_STALL_SECONDS`;
 - *no progress*: files wait, and nothing was committed for the same time;
 - *crash loop*: a driver was started five times within ten minutes.
 

@@ -17,8 +17,8 @@ DEBOUNCE_SECONDS = 600.0
 _VIEWS_ARE_STALE = ("failed: refresh_views.check_freshness%", "objective: refresh_age", "quality/%/view_is_fresh")
 _DEAD_DRIVER = (
     "watch_stream: no_driver",
-    "watch_stream: no_sign_of_life",
-    "watch_stream: loop_stands_still",
+    "watch_stream: no_heartbeat",
+    "watch_stream: loop_stalled",
     "watch_stream: no_progress",
     "watch_stream: crash_loop",
 )

@@ -202,7 +202,7 @@ def work(settings: Settings, minutes: int) -> None:
     """Let the feed deliver for so many minutes."""
     age_all(settings, timedelta(minutes=minutes))
     lives = "SELECT FROM shop.runs WHERE ended_at IS NULL AND heartbeat_at > clock_timestamp() - interval '5 seconds'"
-    wait_until(lambda: query(settings, lives), seconds=30, what="a sign of life after the time that passed")
+    wait_until(lambda: query(settings, lives), seconds=30, what="a heartbeat after the time that passed")
     load_good(settings, 600)
     watch(settings)
 

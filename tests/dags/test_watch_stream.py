@@ -93,10 +93,10 @@ def test_each_finding_is_an_alert_until_it_is_gone(airflow: Settings) -> None:
     stream.diagnose_stream(TI)
     assert _open_keys(airflow) == ["watch_stream: intake_paused"]
     _stop_its_heart(airflow)
-    with pytest.raises(ReportedFailure, match="no sign of life"):
+    with pytest.raises(ReportedFailure, match="no heartbeat"):
         stream.diagnose_stream(TI, second_look_seconds=0)
     # A critical finding as well, with what was done about it.
-    assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_sign_of_life"]
+    assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_heartbeat"]
     _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
     stream.diagnose_stream(TI)
     assert _open_keys(airflow) == []
@@ -140,7 +140,7 @@ def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER", json.dumps(connection))
     _open_run(airflow, log_path=log_path)
     _stop_its_heart(airflow)
-    with pytest.raises(ReportedFailure, match=f"^no sign of life\n- The driver gave .*\n.*{outcome}"):
+    with pytest.raises(ReportedFailure, match=f"^no heartbeat\n- The driver sent .*\n.*{outcome}"):
         stream.diagnose_stream(TI, second_look_seconds=0)
 
 
@@ -157,7 +157,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
             _stop_its_heart(settings)
             log = start_dag(settings, "watch_stream").fail(seconds=120)
             assert re.search(
-                r"no sign of life\W.*The driver gave no sign of life for \d+ s; limit 30 s", log, re.DOTALL
+                r"no heartbeat\W.*The driver sent no heartbeat for \d+ s; limit 30 s", log, re.DOTALL
             )
             assert re.search(
                 f"The Spark cluster was told to end {first.driver_id} .*{first.driver_id}.* submitted", log
@@ -168,7 +168,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
         assert re.search(r"Epoch \d+: started \d+ s ago, heartbeat \d+ s ago, loop turned \d+ s ago; 0 files", log)
         # One alert of the watch, none of the run whose task has reported, and one of the try that lost its driver.
         assert sorted(_alerts(settings)) == [
-            ("critical", "watch_stream.diagnose_stream", "the stream: no sign of life"),
+            ("critical", "watch_stream.diagnose_stream", "the stream: no heartbeat"),
             ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
         ]
         set_desired_state(ops, "stop")

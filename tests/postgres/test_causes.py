@@ -61,7 +61,7 @@ def four_minutes_later(settings: Settings) -> None:
         (HELD, HELD_VIEWS),
         ("failed: refresh_views.publish[mart_daily_kpis]", HELD_VIEWS),
         ("watch_stream: no_driver", LOADED_BY_NOBODY),
-        ("watch_stream: no_sign_of_life", LOADED_BY_NOBODY),
+        ("watch_stream: no_heartbeat", LOADED_BY_NOBODY),
         ("platform: spark-worker", ("watch_stream: no_driver", *LOADED_BY_NOBODY)),
         ("platform: postgres", ("failed: check_quality.check_suites", "objective: quality_age", *HELD_VIEWS)),
         ("failed: check_quality.check_suites", ("objective: quality_age",)),

@@ -26,7 +26,7 @@ WELL: dict[str, Any] = {field.name: None for field in fields(StreamStatus)} | {
     ("changes", "line"),
     [
         ({}, "[green]alive[/green] (epoch 7, continuous), backlog 2 files (1.0 MiB)"),
-        ({"turned_age_seconds": 40.0}, "files (1.0 MiB), [red]loop stands still for 40 s[/red]"),
+        ({"turned_age_seconds": 40.0}, "files (1.0 MiB), [red]loop stalled for 40 s[/red]"),
         ({"paused": "0.4 GiB are free"}, "files (1.0 MiB), [yellow]intake paused: 0.4 GiB are free[/yellow]"),
         ({"heartbeat_age_seconds": 16.0}, "[red]no heartbeat[/red]; 2 files wait; desired state: run"),
         (

@@ -116,10 +116,10 @@ def test_healthy_states_give_no_finding(changes: dict[str, Any]) -> None:
         ({**ENDED, "desired_state_age_seconds": None}, "no_driver", "the last driver ended 61 s ago; limit 60 s"),
         (
             {"heartbeat_age_seconds": 31.0},
-            "no_sign_of_life",
-            f"no sign of life for 31 s; limit 30 s.*epoch 7, {DRIVER}",
+            "no_heartbeat",
+            f"no heartbeat for 31 s; limit 30 s.*epoch 7, {DRIVER}",
         ),
-        ({"turned_age_seconds": 121.0}, "loop_stands_still", "not turned for 2 min; limit 2 min"),
+        ({"turned_age_seconds": 121.0}, "loop_stalled", "not turned for 2 min; limit 2 min"),
         (
             {"run_age_seconds": 130.0, "waiting_seconds": 125.0, "last_commit_age_seconds": 9000.0, "backlog_files": 0},
             "no_progress",
@@ -131,7 +131,7 @@ def test_healthy_states_give_no_finding(changes: dict[str, Any]) -> None:
 def test_critical_states_give_a_critical_finding(changes: dict[str, Any], code: str, text: str) -> None:
     (finding,) = diagnose(replace(WELL, **changes), LIMITS)
     assert (finding.code, finding.severity) == (code, "critical")
-    assert finding.needs_recycling is (code in {"no_sign_of_life", "loop_stands_still", "no_progress"})
+    assert finding.needs_recycling is (code in {"no_heartbeat", "loop_stalled", "no_progress"})
     assert re.search(text, finding.text)
 
 
@@ -157,7 +157,7 @@ def test_a_pause_is_not_diagnosed_as_a_hang() -> None:
 
 def test_all_findings_are_reported_but_only_one_reason_to_recycle() -> None:
     status = replace(WELL, heartbeat_age_seconds=500.0, turned_age_seconds=500.0, backlog_files=600, recent_drivers=9)
-    assert [one.code for one in diagnose(status, LIMITS)] == ["no_sign_of_life", "backlog"]
+    assert [one.code for one in diagnose(status, LIMITS)] == ["no_heartbeat", "backlog"]
     fresh = replace(status, run_age_seconds=40.0)
     assert [one.code for one in diagnose(fresh, LIMITS)] == ["crash_loop", "backlog"]
     ended = replace(status, **ENDED)

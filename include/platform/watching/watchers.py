@@ -71,7 +71,7 @@ class Watchers:
             newest, is_planned = one_row(cursor)
         if newest is not None and not is_planned and now - newest > _EVALUATED_WITHIN:
             yield _alert(
-                "objectives are judged",
+                "objectives are evaluated",
                 "No objective is evaluated",
                 f"The last evaluated minute is {newest:%Y-%m-%d %H:%M} UTC; evaluate_objectives should run each "
                 "minute. Look at its runs, and at the log of the scheduler (`make logs NAME=scheduler`).",

@@ -7,7 +7,7 @@ SELECT
     run.epoch,
     run.heartbeat_at > statement_timestamp() - make_interval(secs => %(alive_seconds)s) AS has_heartbeat,
     coalesce(run.turned_at, run.started_at)
-        < statement_timestamp() - make_interval(secs => %(stall_seconds)s) AS stands_still,
+        < statement_timestamp() - make_interval(secs => %(stall_seconds)s) AS is_stalled,
     coalesce(control.requested_at > statement_timestamp() - make_interval(secs => %(start_seconds)s), false)
         OR coalesce(run.ended_at > statement_timestamp() - make_interval(secs => %(gone_seconds)s), false) AS is_due,
     run.ended_at,

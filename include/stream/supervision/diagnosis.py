@@ -162,15 +162,15 @@ def _stuck(status: StreamStatus, limits: Limits) -> Iterator[Finding]:
         return
     if _over(beat, limits.heartbeat_seconds):
         yield Finding(
-            "no_sign_of_life",
+            "no_heartbeat",
             "critical",
-            f"The driver gave no sign of life for {_time(beat)}; limit {_time(limits.heartbeat_seconds)}: its process "
+            f"The driver sent no heartbeat for {_time(beat)}; limit {_time(limits.heartbeat_seconds)}: its process "
             f"was killed, is suspended or hangs ({driver}).",
             needs_recycling=True,
         )
     elif _over(turned, limits.stall_seconds):
         yield Finding(
-            "loop_stands_still",
+            "loop_stalled",
             "critical",
             f"The driver lives, but its loop has not turned for {_time(turned)}; limit {_time(limits.stall_seconds)}: "
             f"a batch hangs ({driver}). See the thread dump in the Spark UI, and the locks in Postgres.",

@@ -198,7 +198,7 @@ class StreamCondition(Model):
 
     state: StreamState
     since: datetime | None = Field(
-        description="When it was asked to pause or drain; if it is down or stuck, the last sign of life."
+        description="When it was asked to pause or drain; if it is down or stuck, its last heartbeat."
     )
     requested_by: str | None = Field(description="The user who paused or drained it.")
     reason: str | None = Field(description="Why the intake of files is paused, if it is.")

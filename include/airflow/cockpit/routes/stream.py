@@ -243,7 +243,7 @@ def state_of(row: Row) -> StreamState:
     is_alive = row["has_heartbeat"] and row["ended_at"] is None
     match row["desired_state"], is_alive:
         case "run", True:
-            if row["stands_still"]:
+            if row["is_stalled"]:
                 return "stuck"
             return "running" if row["intake_paused_because"] is None else "intake_paused"
         case "run", _:
