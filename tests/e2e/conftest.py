@@ -20,7 +20,7 @@ def _platform_of_session() -> Iterator[Platform]:
 
 @pytest.fixture
 def platform(_platform_of_session: Platform) -> Platform:
-    """Return a running platform; it is started for the first test, and again after a test that stopped it."""
+    """Return a running platform. Start it for the first test, and again after a test that stopped it."""
     if not _platform_of_session.status()["is_up"]:
         _platform_of_session.up()
     return _platform_of_session

@@ -1,4 +1,4 @@
-"""Test the API of a whole platform as programs and browsers use it: by token and by the cookie of the login form."""
+"""Test the API of a running platform with both kinds of login: programs send a token, browsers send a cookie."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.timeout(900)
 
 API = "/shopstream/api/v1"
-OWN = {"X-Requested-With": "shopstream"}
+CSRF_HEADER = {"X-Requested-With": "shopstream"}
 
 
 @pytest.fixture(scope="module")
 def passwords() -> dict[str, str]:
-    """Return the passwords of the users that a test created."""
+    """Return the passwords of the users that tests have created so far."""
     return {}
 
 
@@ -44,8 +44,8 @@ def _client(platform: Platform, **headers: str) -> Iterator[httpx.Client]:
 @contextmanager
 def _by_token(platform: Platform, name: str, password: str) -> Iterator[httpx.Client]:
     with _client(platform) as client:
-        answer = client.post("/auth/token", json={"username": name, "password": password})
-        client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+        response = client.post("/auth/token", json={"username": name, "password": password})
+        client.headers["Authorization"] = f"Bearer {response.raise_for_status().json()['access_token']}"
         client.cookies.clear()
         yield client
 
@@ -56,13 +56,13 @@ def _by_cookie(platform: Platform, name: str, password: str) -> Iterator[httpx.C
         form = client.get("/auth/login/", follow_redirects=True).text
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
         fields = {"username": name, "password": password, **({"csrf_token": token[1]} if token else {})}
-        answer = client.post("/auth/login/", data=fields)
-        (cookie,) = [one for one in answer.headers.get_list("Set-Cookie") if one.startswith("_token=")]
+        response = client.post("/auth/login/", data=fields)
+        (cookie,) = [value for value in response.headers.get_list("Set-Cookie") if value.startswith("_token=")]
         assert "samesite=lax" in cookie.lower()
         yield client
 
 
-def test_the_examples_of_the_page_work(platform: Platform) -> None:
+def test_the_examples_in_the_api_documentation_work(platform: Platform) -> None:
     printed = run_examples(platform.url, admin_password_file(platform.settings))
     assert printed[0] == '{"name":"admin","can_act":true}'
     assert "in the last hour" in printed[1]
@@ -74,12 +74,12 @@ def test_the_examples_of_the_page_work(platform: Platform) -> None:
     wait_until(is_running, seconds=180, what="the stream to run again after the pause")
 
 
-def test_the_overview_is_live(platform: Platform, users: dict[str, str]) -> None:
+def test_the_overview_shows_live_data(platform: Platform, users: dict[str, str]) -> None:
     with _by_token(platform, "vito", users["vito"]) as client:
 
         def throughput() -> float:
-            found: float = client.get(f"{API}/overview").raise_for_status().json()["throughput"]["events_per_second"]
-            return found
+            rate: float = client.get(f"{API}/overview").raise_for_status().json()["throughput"]["events_per_second"]
+            return rate
 
         wait_until(lambda: throughput() > 0, seconds=120, what="events of the feed")
         overview = client.get(f"{API}/overview").json()
@@ -90,35 +90,37 @@ def test_the_overview_is_live(platform: Platform, users: dict[str, str]) -> None
         assert stream["run"]["driver_id"].startswith("driver-")
 
 
-def test_anonymous_visitors_and_viewers_are_refused(platform: Platform, users: dict[str, str]) -> None:
+def test_anonymous_requests_and_actions_of_viewers_are_refused(platform: Platform, users: dict[str, str]) -> None:
     with _client(platform) as client:
         for path in (f"{API}/overview", f"{API}/openapi.json", "/shopstream/overview", "/shopstream/static/app.js"):
             assert client.get(path).status_code == 401
-    for enter in (_by_token, _by_cookie):
-        with enter(platform, "vito", users["vito"]) as client:
+    for log_in in (_by_token, _by_cookie):
+        with log_in(platform, "vito", users["vito"]) as client:
             assert client.get(f"{API}/me").json() == {"name": "vito", "can_act": False}
-            answer = client.post(f"{API}/stream/pause", json={"reason": "not mine to pause"}, headers=OWN)
-            assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
+            response = client.post(f"{API}/stream/pause", json={"reason": "not mine to pause"}, headers=CSRF_HEADER)
+            assert (response.status_code, response.headers["Content-Type"]) == (403, "application/problem+json")
 
 
-def test_an_operator_needs_the_header_to_act_by_cookie(platform: Platform, users: dict[str, str]) -> None:
+def test_an_operator_with_a_cookie_needs_the_csrf_header_to_act(platform: Platform, users: dict[str, str]) -> None:
     body = {"reason": "it runs already"}
     with _by_cookie(platform, "olga", users["olga"]) as client:
         assert client.get(f"{API}/me").json() == {"name": "olga", "can_act": True}
         assert client.post(f"{API}/stream/resume", json=body).status_code == 403
-        forged = client.post(f"{API}/stream/resume", json=body, headers={**OWN, "Sec-Fetch-Site": "same-site"})
+        forged = client.post(f"{API}/stream/resume", json=body, headers={**CSRF_HEADER, "Sec-Fetch-Site": "same-site"})
         assert forged.status_code == 403
-        assert client.post(f"{API}/stream/resume", json=body, headers=OWN).status_code == 200
+        assert client.post(f"{API}/stream/resume", json=body, headers=CSRF_HEADER).status_code == 200
 
 
-def test_unchanged_answers_have_no_body_and_large_ones_are_packed(platform: Platform, users: dict[str, str]) -> None:
+def test_unchanged_responses_have_no_body_and_large_ones_are_compressed(
+    platform: Platform, users: dict[str, str]
+) -> None:
     with _by_token(platform, "vito", users["vito"]) as client:
 
-        def is_known() -> bool:
+        def is_not_modified() -> bool:
             etag = client.get(f"{API}/views").headers["ETag"]
             again = client.get(f"{API}/views", headers={"If-None-Match": etag})
             return (again.status_code, again.content) == (304, b"") and "Date" in again.headers
 
-        # A refresh between the two requests changes the answer.
-        wait_until(is_known, seconds=30, what="an answer that has not changed")
+        # A refresh between the two requests changes the response.
+        wait_until(is_not_modified, seconds=30, what="a response that has not changed")
         assert client.get(f"{API}/overview").headers["Content-Encoding"] == "gzip"

@@ -1,4 +1,4 @@
-"""Test that an approval is requested once, even if Airflow retries the task after the answer."""
+"""Test that an approval is requested only once, even if Airflow retries the task after a user has answered."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def test_a_retried_approval_uses_the_answer_it_received(platform: Platform, tmp_
             return cursor.fetchone() or ("", "", 0)
 
     wait_until(lambda: approval()[1] == "awaiting_input", seconds=180, what="the request for an approval")
-    first, _, tries = approval()
+    task_instance_id, _, tries_before = approval()
     with transaction(metadata) as cursor:
-        # The scheduler does this when it mistakes the end of the first worker for the end of the resumed task.
+        # The scheduler does the same when it mistakes the end of the first worker for the end of the resumed task.
         cursor.execute(
             "UPDATE hitl_detail SET responded_at = now(), chosen_options = '[\"Approve\"]',"
             ' responded_by = \'{"id": "1", "name": "ada"}\' WHERE ti_id = %s',
-            (first,),
+            (task_instance_id,),
         )
         cursor.execute(
             "UPDATE task_instance SET state = 'up_for_retry', end_date = now() - interval '1 hour',"
             " next_method = NULL, next_kwargs = NULL WHERE id = %s",
-            (first,),
+            (task_instance_id,),
         )
     wait_until(lambda: not api.active_runs(DAG), seconds=420, what="the end of the run")
     _, state, all_tries = approval()
     assert state == "success"
-    # There are more tries if Airflow mistakes the resumed task for a killed one again.
-    assert all_tries > tries
+    # There may be further tries, if Airflow mistakes the resumed task for a killed one again.
+    assert all_tries > tries_before
     with transaction(platform.settings.dsn("ops")) as cursor:
         cursor.execute("SELECT done_by, reason FROM shop.retractions ORDER BY retraction_id DESC LIMIT 1")
         assert cursor.fetchone() == ("ada", "an answer that must not be lost")

@@ -1,4 +1,4 @@
-"""Test what a newcomer does in the Airflow UI with a real browser: log in, look around, trigger a DAG with params."""
+"""Test the first steps of a new user in the Airflow UI: log in, look around, trigger a DAG with params."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_every_dag_is_listed_and_running(page: Page, platform: Platform) -> None
     for dag_id in DAGS:
         expect(page.get_by_role("link", name=dag_id, exact=True).first).to_be_visible(timeout=PAGE_MS)
     page.goto(f"{platform.url}/dags/stream_events")
-    # The UI shows the docstring of the file as runbook.
+    # The UI shows the docstring of the file as its runbook.
     page.get_by_role("button", name=re.compile("Dag Docs")).first.click()
     expect(page.get_by_text("Run the stream continuously")).to_be_visible(timeout=PAGE_MS)
 
 
-def test_a_feed_triggered_with_other_params_succeeds(page: Page, platform: Platform) -> None:
-    # A restarted scheduler repeats the last feed beside the next one; both slots are taken for five minutes.
+def test_a_run_of_the_feed_triggered_with_other_params_succeeds(page: Page, platform: Platform) -> None:
+    # After a restart of the scheduler, the last run of the feed and the next one can take both slots for five minutes.
     api = AirflowApi(platform.settings)
     for run in api.active_runs("generate_events"):
         api.end_run("generate_events", run, "A test of the form")
