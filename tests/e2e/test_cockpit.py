@@ -1,4 +1,4 @@
-"""Test the cockpit of a whole platform in a real browser: live numbers, inside Airflow's UI, and actions."""
+"""Test the cockpit of a running platform in a real browser: live figures, embedding in Airflow's UI, actions."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ PAGES = ("overview", "stream", "quality", "objectives")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PAGE_MS = 60_000
-# The driver ends after its batch, and a new one needs ten seconds, or several times that on a busy machine.
-STEERED_MS = 180_000
-# Airflow's scheduler starts a task for the dry run and one for the retraction.
-RETRACTED_MS = 180_000
+# A driver ends after its batch. A new one starts within ten seconds, or several times as long on a busy machine.
+STREAM_CHANGE_MS = 180_000
+# Airflow's scheduler has to start a task for the dry run, and another for the retraction.
+RETRACTION_MS = 180_000
 # docs/cockpit.md promises less than a second; this limit only finds a page that hangs.
-PAINTED_WITHIN_MS = 10_000
+FIRST_PAINT_MS = 10_000
 MARKUP = '<img src=x onerror="window.hacked=1">'
 
 
@@ -54,7 +54,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def sessions() -> dict[str, StorageState]:
-    """Return the cookies of users who have logged in, since Airflow refuses many logins in a row."""
+    """Return the cookies of the users who have logged in. Reuse them, because Airflow refuses many logins in a row."""
     return {}
 
 
@@ -62,7 +62,7 @@ def sessions() -> dict[str, StorageState]:
 def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageState]) -> Iterator[Callable[..., Page]]:
     """Yield a function that opens the home page for a logged-in user.
 
-    At the end, no page may have failed or sent a request to another origin.
+    At the end, fail if a page had an error or sent a request to another origin.
     """
     pages: list[Page] = []
     faults: list[str] = []
@@ -70,13 +70,17 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
     def watch_request(request: Request) -> None:
         url = request.url
         if "/shopstream/" in (request.frame.url or "") and not url.startswith((platform.url, "data:", "blob:")):
-            faults.append(f"asks {url}")
+            faults.append(f"request to {url}")
 
-    def watch_console(said: ConsoleMessage) -> None:
-        if said.type == "error" and "/shopstream/" in said.location["url"] and "Failed to load" not in said.text:
-            faults.append(said.text)
+    def watch_console(message: ConsoleMessage) -> None:
+        if (
+            message.type == "error"
+            and "/shopstream/" in message.location["url"]
+            and "Failed to load" not in message.text
+        ):
+            faults.append(message.text)
 
-    def make(name: str = "admin", password: str | None = None, viewport: ViewportSize = DESKTOP) -> Page:
+    def open_page(name: str = "admin", password: str | None = None, viewport: ViewportSize = DESKTOP) -> Page:
         page = chromium.new_context(viewport=viewport, storage_state=sessions.get(name)).new_page()
         pages.append(page)
         page.set_default_timeout(PAGE_MS)
@@ -91,44 +95,44 @@ def visit(platform: Platform, chromium: Browser, sessions: dict[str, StorageStat
         page.on("console", watch_console)
         return page
 
-    yield make
+    yield open_page
     for page in pages:
         page.context.close()
     assert faults == []
 
 
 def query(platform: Platform, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of a statement, run as the owner."""
+    """Run a statement as the owner, and return its rows."""
     with transaction(platform.settings.dsn("owner")) as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def sees(where: Page | FrameLocator, page_name: str) -> None:
+def expect_live_data(root: Page | FrameLocator, page_name: str) -> None:
     """Wait until the page shows live data of the platform."""
-    expect(where.locator("#live")).to_have_text("Live", timeout=PAGE_MS)
-    seen: dict[str, list[Locator]] = {
+    expect(root.locator("#live")).to_have_text("Live", timeout=PAGE_MS)
+    expected: dict[str, list[Locator]] = {
         "overview": [
-            where.locator(".tile", has_text="Revenue today").locator(".value", has_text=re.compile(r"\d")),
-            where.locator(".tile", has_text="Events per second").locator(".value", has_text=re.compile(r"\d")),
-            where.locator(".tile .stamp", has_text="as of").first,
-            where.locator("figure", has_text="Events per minute").locator("path.line"),
+            root.locator(".tile", has_text="Revenue today").locator(".value", has_text=re.compile(r"\d")),
+            root.locator(".tile", has_text="Events per second").locator(".value", has_text=re.compile(r"\d")),
+            root.locator(".tile .stamp", has_text="as of").first,
+            root.locator("figure", has_text="Events per minute").locator("path.line"),
         ],
         "stream": [
-            where.get_by_text("Running", exact=True),
-            where.locator("figure", has_text="Time per batch").locator("rect.bar").first,
-            where.locator("figure", has_text="Lag per batch").locator("path.line"),
-            where.locator("tbody .badge.is-ok", has_text="loaded").first,
-            where.locator("details[data-key^=reject-]").first,
+            root.get_by_text("Running", exact=True),
+            root.locator("figure", has_text="Time per batch").locator("rect.bar").first,
+            root.locator("figure", has_text="Lag per batch").locator("path.line"),
+            root.locator("tbody .badge.is-ok", has_text="loaded").first,
+            root.locator("details[data-key^=reject-]").first,
         ],
-        "quality": [where.locator('tbody tr[data-key="mart_revenue_hourly"]')],
+        "quality": [root.locator('tbody tr[data-key="mart_revenue_hourly"]')],
         "objectives": [
-            where.get_by_role("heading", name="Misses"),
-            where.get_by_role("heading", name="Audit trail"),
+            root.get_by_role("heading", name="Misses"),
+            root.get_by_role("heading", name="Audit trail"),
         ],
     }
-    for one in seen[page_name]:
-        expect(one).to_be_visible(timeout=PAGE_MS)
+    for locator in expected[page_name]:
+        expect(locator).to_be_visible(timeout=PAGE_MS)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -136,20 +140,20 @@ def test_every_page_shows_live_data(platform: Platform, visit: Callable[..., Pag
     page = visit(viewport=viewport)
     for name in PAGES:
         page.goto(f"{platform.url}/shopstream/{name}")
-        sees(page, name)
+        expect_live_data(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
         painted_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        assert painted_ms < PAINTED_WITHIN_MS, name
+        assert painted_ms < FIRST_PAINT_MS, name
 
 
 def test_the_cockpit_is_embedded_in_the_airflow_ui(platform: Platform, visit: Callable[..., Page]) -> None:
     page = visit()
     page.get_by_role("link", name="Shopstream").first.click()
     frame = page.frame_locator("iframe")
-    sees(frame, "overview")
-    # Airflow's address follows the navigation inside the frame, so that it can be shared.
+    expect_live_data(frame, "overview")
+    # The address in Airflow follows the navigation inside the frame, so that users can share it.
     frame.get_by_role("link", name="Stream", exact=True).click()
-    sees(frame, "stream")
+    expect_live_data(frame, "stream")
     page.wait_for_url(re.compile("/plugin/.*stream"))
     # The page inside Airflow has Airflow's theme.
     shown = page.evaluate("document.documentElement.classList.contains('dark') ? 'dark' : 'light'")
@@ -157,24 +161,24 @@ def test_the_cockpit_is_embedded_in_the_airflow_ui(platform: Platform, visit: Ca
 
     page.goto(f"{platform.url}/dags/stream_events")
     page.locator("a[href*='plugin/shopstream-dag']").click()
-    sees(page.frame_locator("iframe"), "stream")
+    expect_live_data(page.frame_locator("iframe"), "stream")
 
 
 def test_the_stream_is_paused_and_resumed_by_keyboard(platform: Platform, visit: Callable[..., Page]) -> None:
     page = visit()
     page.goto(f"{platform.url}/shopstream/stream")
-    sees(page, "stream")
-    for act, state, offered in (("Pause", "Paused", "Resume"), ("Resume", "Running", "Pause")):
-        page.get_by_role("button", name=act).focus()
+    expect_live_data(page, "stream")
+    for action, state, next_action in (("Pause", "Paused", "Resume"), ("Resume", "Running", "Pause")):
+        page.get_by_role("button", name=action).focus()
         page.keyboard.press("Enter")
         expect(page.get_by_label("Reason")).to_be_focused()
-        page.keyboard.type(f"{act.lower()} by the end-to-end test")
+        page.keyboard.type(f"{action.lower()} by the end-to-end test")
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog")).to_have_count(0)
-        expect(page.get_by_role("button", name=offered)).to_be_visible()
-        expect(page.get_by_text(state, exact=True)).to_be_visible(timeout=STEERED_MS)
+        expect(page.get_by_role("button", name=next_action)).to_be_visible()
+        expect(page.get_by_text(state, exact=True)).to_be_visible(timeout=STREAM_CHANGE_MS)
     trail = query(
         platform, "SELECT actor, action, reason FROM shop.actions WHERE action LIKE 'stream.%%' ORDER BY action_id"
     )
@@ -184,7 +188,7 @@ def test_the_stream_is_paused_and_resumed_by_keyboard(platform: Platform, visit:
     ]
 
 
-def test_an_alert_and_a_miss_are_acknowledged(platform: Platform, visit: Callable[..., Page]) -> None:
+def test_an_alert_and_a_miss_can_be_acknowledged(platform: Platform, visit: Callable[..., Page]) -> None:
     ((alert_id,),) = query(
         platform,
         "INSERT INTO shop.alerts (key, severity, source, title, detail) VALUES (%s, %s, %s, %s, %s) RETURNING alert_id",
@@ -211,9 +215,13 @@ def test_an_alert_and_a_miss_are_acknowledged(platform: Platform, visit: Callabl
     expect(page.locator("tr", has_text="Made up").first).to_contain_text("made by the test")
     assert page.evaluate("window.hacked") is None
 
-    noted = "SELECT acknowledged_by, note FROM {} WHERE {} = %s"
-    assert query(platform, noted.format("shop.alerts", "alert_id"), alert_id) == [("admin", "seen by the test")]
-    assert query(platform, noted.format("shop.objective_misses", "miss_id"), miss_id) == [("admin", "made by the test")]
+    acknowledgement = "SELECT acknowledged_by, note FROM {} WHERE {} = %s"
+    assert query(platform, acknowledgement.format("shop.alerts", "alert_id"), alert_id) == [
+        ("admin", "seen by the test")
+    ]
+    assert query(platform, acknowledgement.format("shop.objective_misses", "miss_id"), miss_id) == [
+        ("admin", "made by the test")
+    ]
     alert.get_by_role("button", name="Resolve").click()
     page.get_by_label("Resolution").fill("the test is over")
     page.get_by_role("button", name="Resolve the alert").click()
@@ -233,47 +241,49 @@ def test_a_delivery_is_retracted_after_its_dry_run(
     page.get_by_label("Reason for the retraction").fill("the prices are wrong")
     page.get_by_role("button", name="Start dry run").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text(f"({path.name}): 3 rows read = 3 accepted")).to_be_visible(timeout=RETRACTED_MS)
+    expect(dialog.get_by_text(f"({path.name}): 3 rows read = 3 accepted")).to_be_visible(timeout=RETRACTION_MS)
     expect(dialog.locator(".dry-run code", has_text="mart_daily_kpis")).to_be_visible()
     stored = "SELECT count(*) FROM shop.events JOIN shop.files USING (file_id) WHERE name = %s"
     assert query(platform, stored, path.name) == [(3,)], "a dry run removes nothing"
     dialog.get_by_role("button", name="Retract delivery").click()
     expect(dialog.get_by_text("1 file: 3 events, 0 rejected rows and 0 duplicates removed")).to_be_visible(
-        timeout=RETRACTED_MS
+        timeout=RETRACTION_MS
     )
     dialog.get_by_role("button", name="Close").click()
-    taken = page.locator("table[data-key='Retractions'] tbody tr", has_text=path.name)
-    expect(taken).to_contain_text("the prices are wrong")
-    expect(taken).to_contain_text("admin")
+    retraction = page.locator("table[data-key='Retractions'] tbody tr", has_text=path.name)
+    expect(retraction).to_contain_text("the prices are wrong")
+    expect(retraction).to_contain_text("admin")
     page.get_by_role("button", name="Retracted").click()
-    file = page.locator("table[data-key='Files, newest first'] tbody tr", has_text=path.name)
-    expect(file).to_contain_text("was 3 = 3 + 0 + 0")
+    file_row = page.locator("table[data-key='Files, newest first'] tbody tr", has_text=path.name)
+    expect(file_row).to_contain_text("was 3 = 3 + 0 + 0")
     assert query(platform, stored, path.name) == [(0,)]
     assert query(platform, "SELECT done_by, reason FROM shop.retractions ORDER BY retraction_id DESC LIMIT 1") == [
         ("admin", "the prices are wrong")
     ]
-    acts = query(
+    actions = query(
         platform, "SELECT actor, action FROM shop.actions WHERE subject LIKE '%%wrong-prices%%' ORDER BY action_id"
     )
-    assert acts == [("admin", "file.retract"), ("admin", "retraction.approve")]
+    assert actions == [("admin", "file.retract"), ("admin", "retraction.approve")]
 
 
-def test_markup_in_a_row_is_text(platform: Platform, visit: Callable[..., Page], tmp_path: Path) -> None:
+def test_markup_in_a_rejected_row_is_shown_as_text(
+    platform: Platform, visit: Callable[..., Page], tmp_path: Path
+) -> None:
     names = [column.name for column in COLUMNS]
     row = dict.fromkeys(names, "x") | {"product_name": MARKUP.replace('"', "'")}
     path = tmp_path / "markup.csv"
     path.write_text(",".join(names) + "\n" + ",".join(row[name] for name in names) + "\n")
-    # The driver may be new and still starting.
+    # An earlier test may have replaced the driver, and the new one may still be starting.
     wait_until(lambda: platform.status()["stream"]["is_alive"], seconds=120, what="the stream to be alive")
     platform.succeed("include.platform", "load", str(path))
     page = visit()
     page.goto(f"{platform.url}/shopstream/stream")
     reason = page.locator("details[data-key=reject-event_id_invalid] > summary")
-    every = page.get_by_role("button", name=re.compile("All .* reasons"))
-    # The page lists the most frequent reasons first; the feed has many.
-    expect(every.or_(reason).first).to_be_visible()
-    if every.is_visible():
-        every.click()
+    show_all = page.get_by_role("button", name=re.compile("All .* reasons"))
+    # At first the page lists only the most frequent reasons, and the feed has many.
+    expect(show_all.or_(reason).first).to_be_visible()
+    if show_all.is_visible():
+        show_all.click()
     reason.click()
     expect(page.locator("pre", has_text="<img src=x").first).to_be_visible()
     assert page.locator("img[onerror]").count() == 0
@@ -281,13 +291,13 @@ def test_markup_in_a_row_is_text(platform: Platform, visit: Callable[..., Page],
 
 
 def test_a_viewer_can_look_but_not_act(platform: Platform, visit: Callable[..., Page]) -> None:
-    said = platform.succeed("include.platform", "user", "vera", "--role", "Viewer")
-    page = visit("vera", said.split()[-1])
+    output = platform.succeed("include.platform", "user", "vera", "--role", "Viewer")
+    page = visit("vera", output.split()[-1])
     for name in PAGES:
         page.goto(f"{platform.url}/shopstream/{name}")
-        sees(page, name)
-        for act in ("Pause", "Drain", "Resume", "Acknowledge", "Resolve", "Retract"):
-            expect(page.get_by_role("button", name=re.compile(rf"^{act}\b"))).to_have_count(0)
+        expect_live_data(page, name)
+        for action in ("Pause", "Drain", "Resume", "Acknowledge", "Resolve", "Retract"):
+            expect(page.get_by_role("button", name=re.compile(rf"^{action}\b"))).to_have_count(0)
     refused = page.evaluate("""async () => {
         const { post } = await import('/shopstream/static/api.js');
         const refused = await post('stream/pause', { reason: 'not mine to pause' }).catch((error) => error);
@@ -297,10 +307,10 @@ def test_a_viewer_can_look_but_not_act(platform: Platform, visit: Callable[..., 
     assert "vera may read, but not act" in refused[1]
 
 
-def test_an_ended_session_is_reported(platform: Platform, visit: Callable[..., Page]) -> None:
+def test_the_end_of_a_login_session_is_reported(platform: Platform, visit: Callable[..., Page]) -> None:
     page = visit()
     page.goto(f"{platform.url}/shopstream/overview")
-    sees(page, "overview")
+    expect_live_data(page, "overview")
     page.context.clear_cookies()
     expect(page.locator("#live")).to_have_text("Not live", timeout=PAGE_MS)
     expect(page.locator("#notices")).to_contain_text("Sign in to Airflow")

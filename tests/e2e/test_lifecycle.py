@@ -1,4 +1,4 @@
-"""Test the life of a platform by the commands that users run: up, load, reconcile, repair, down, and up again."""
+"""Test the life of a platform through the commands that users run: up, load, reconcile, down, and up again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def count(platform: Platform, query: str) -> int:
-    """Return the single number that a query gives to the owner."""
+    """Run a query as the owner, and return the single number of its result."""
     with transaction(platform.settings.dsn("owner")) as cursor:
         cursor.execute(query)
         (number,) = cursor.fetchone()
@@ -35,7 +35,7 @@ def count(platform: Platform, query: str) -> int:
 
 def generated_file(platform: Platform, directory: Path) -> Path:
     """Return one generated file with valid, bad and duplicate rows, outside the landing folder."""
-    # With another seed and an old start, none of its events are in the feed.
+    # Because of another seed and an old start, the feed has none of these events.
     options = ["--no-pace", "--rate", "100", "--duration", "10", "--seed", "7", "--start", "2026-03-01T12:00:00Z"]
     folders = ["--landing", str(directory), "--manifests", str(directory / "manifests")]
     platform.succeed("include.generator", *options, *folders)
@@ -43,7 +43,7 @@ def generated_file(platform: Platform, directory: Path) -> Path:
     return path
 
 
-def test_first_up_brings_events_all_the_way(platform: Platform) -> None:
+def test_the_first_up_loads_publishes_and_checks_events(platform: Platform) -> None:
     status = platform.status()
     assert {process["name"]: process["state"] for process in status["processes"]} == dict.fromkeys(
         (
@@ -73,8 +73,8 @@ def driver_jvm(platform: Platform) -> psutil.Process:
     return jvm
 
 
-def test_airflow_leaves_the_cores_to_the_stream(platform: Platform) -> None:
-    niceness = {one["name"]: psutil.Process(one["pid"]).nice() for one in platform.status()["processes"]}
+def test_airflow_runs_at_a_lower_priority_than_the_stream(platform: Platform) -> None:
+    niceness = {process["name"]: psutil.Process(process["pid"]).nice() for process in platform.status()["processes"]}
     assert {name for name, nice in niceness.items() if nice > niceness["spark-worker"]} == {
         "api-server",
         "scheduler",
@@ -86,24 +86,24 @@ def test_airflow_leaves_the_cores_to_the_stream(platform: Platform) -> None:
 
 
 def test_the_driver_loads_its_classes_from_the_cache(platform: Platform) -> None:
-    # Java maps the cache only if it matches this Java, these options and this class path. The kernel names the file
-    # itself, not a link to it.
+    # Java maps the cache only if it was made for this Java, these options and this class path. The kernel lists the
+    # resolved path of the file, not that of a link.
     assert str(cache_path().resolve()) in {mapped.path for mapped in driver_jvm(platform).memory_maps()}
 
 
 def test_every_port_is_bound_to_loopback_only(platform: Platform) -> None:
-    ours = set(platform.pids())
+    pids = set(platform.pids())
     addresses = {
         connection.laddr.ip
         for connection in psutil.net_connections(kind="inet")
-        if connection.pid in ours and connection.status == psutil.CONN_LISTEN
+        if connection.pid in pids and connection.status == psutil.CONN_LISTEN
     }
     assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
     for port in (platform.settings.ports["airflow"], platform.settings.ports["spark-rest"]):
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
-def test_second_up_finds_everything_running(platform: Platform) -> None:
+def test_a_second_up_restarts_nothing(platform: Platform) -> None:
     before = {process["name"]: process["pid"] for process in platform.status()["processes"]}
     began = time.monotonic()
     output = platform.up()
@@ -112,10 +112,10 @@ def test_second_up_finds_everything_running(platform: Platform) -> None:
     assert {process["name"]: process["pid"] for process in platform.status()["processes"]} == before
 
 
-def test_own_file_is_loaded_once_and_balanced(platform: Platform, tmp_path: Path) -> None:
+def test_the_rows_of_a_users_file_are_loaded_only_once(platform: Platform, tmp_path: Path) -> None:
     path = generated_file(platform, tmp_path)
-    packed = tmp_path / "again.csv.gz"
-    packed.write_bytes(gzip.compress(path.read_bytes()))
+    compressed = tmp_path / "again.csv.gz"
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
     with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
         rows = sum(1 for _ in csv.reader(file)) - 1
 
@@ -123,42 +123,42 @@ def test_own_file_is_loaded_once_and_balanced(platform: Platform, tmp_path: Path
     assert f"{path.name}: {rows:,} rows read" in first
     events = count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'")
     assert events > rows / 2
-    # The same rows under another name: every accepted row is a duplicate now.
-    assert "= 0 accepted" in platform.succeed("include.platform", "load", str(packed))
+    # The same rows come under another name, so every row that was accepted is now a duplicate.
+    assert "= 0 accepted" in platform.succeed("include.platform", "load", str(compressed))
     assert count(platform, "SELECT count(*) FROM shop.events WHERE event_time < '2026-04-01'") == events
 
 
-def test_file_without_header_is_quarantined_and_the_stream_goes_on(platform: Platform, tmp_path: Path) -> None:
+def test_a_file_without_a_header_is_quarantined_and_the_stream_continues(platform: Platform, tmp_path: Path) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_text("1,2,3\n")
-    done = platform.run("include.platform", "load", str(broken))
-    assert done.returncode == 1
-    assert "broken.csv is in quarantine" in done.stdout
+    completed = platform.run("include.platform", "load", str(broken))
+    assert completed.returncode == 1
+    assert "broken.csv is in quarantine" in completed.stdout
     assert platform.status()["stream"]["is_alive"]
 
 
 def test_load_refuses_files_that_would_never_be_read(platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "events.txt").touch()
-    done = platform.run("include.platform", "load", str(tmp_path / "events.txt"), str(tmp_path / "missing.csv"))
-    assert done.returncode == 1
-    assert "events.txt is not named *.csv" in done.stderr
-    assert "missing.csv is not a file" in done.stderr
+    completed = platform.run("include.platform", "load", str(tmp_path / "events.txt"), str(tmp_path / "missing.csv"))
+    assert completed.returncode == 1
+    assert "events.txt is not named *.csv" in completed.stderr
+    assert "missing.csv is not a file" in completed.stderr
 
 
 def test_manifests_and_postgres_agree(platform: Platform) -> None:
     def is_reconciled() -> bool:
-        # Files of the feed that are still being loaded can differ for a moment.
+        # While a file of the feed is being loaded, the two differ for a moment.
         return platform.run("include.reconcile").returncode == 0
 
-    wait_until(is_reconciled, seconds=120, what="manifests and Postgres to agree")
+    wait_until(is_reconciled, seconds=120, what="the manifests and PostgreSQL to agree")
 
 
-def test_connection_string_is_printed_alone(platform: Platform) -> None:
+def test_dsn_prints_only_the_connection_string(platform: Platform) -> None:
     output = platform.succeed("include.platform", "dsn", "--role", "analyst")
     assert output == platform.settings.dsn("analyst") + "\n"
 
 
-def test_make_psql_runs_a_statement(platform: Platform) -> None:
+def test_psql_runs_a_statement(platform: Platform) -> None:
     output = platform.succeed("include.platform", "psql", "--", "-Atc", "SELECT current_user")
     assert output == "shop_owner\n"
 
@@ -204,10 +204,10 @@ def test_old_records_of_airflow_are_removed_but_not_the_running_stream(platform:
 
 def test_the_driver_is_closed_to_other_users(platform: Platform) -> None:
     applications = f"http://127.0.0.1:{platform.settings.ports['spark-driver-ui']}/api/v1/applications"
-    with urllib.request.urlopen(applications) as answer:
-        (application,) = json.load(answer)
-    with urllib.request.urlopen(f"{applications}/{application['id']}/environment") as answer:
-        properties = dict(json.load(answer)["sparkProperties"])
+    with urllib.request.urlopen(applications) as response:
+        (application,) = json.load(response)
+    with urllib.request.urlopen(f"{applications}/{application['id']}/environment") as response:
+        properties = dict(json.load(response)["sparkProperties"])
     assert properties["spark.authenticate"] == "true"
     assert properties["spark.ui.killEnabled"] == "false"
     secrets = [path.read_text().strip() for path in platform.settings.secrets_dir.glob("spark-r*")]
@@ -215,22 +215,22 @@ def test_the_driver_is_closed_to_other_users(platform: Platform) -> None:
     assert not [name for name, value in properties.items() if any(secret in value for secret in secrets)]
 
 
-def test_the_home_is_closed_to_other_users(platform: Platform) -> None:
+def test_the_state_directory_is_closed_to_other_users(platform: Platform) -> None:
     root = platform.settings.root
-    # If root runs the platform, PostgreSQL's user must be able to traverse it.
+    # If root runs the platform, PostgreSQL's user must be able to traverse the directory.
     assert root.stat().st_mode & 0o777 == (0o711 if os.geteuid() == 0 else 0o700)
-    open_ones = [path.name for path in root.iterdir() if path.stat().st_mode & 0o077]
-    assert open_ones == []
+    open_entries = [path.name for path in root.iterdir() if path.stat().st_mode & 0o077]
+    assert open_entries == []
 
 
-def test_clean_refuses_while_it_runs(platform: Platform) -> None:
-    done = platform.run("include.platform", "clean", "--yes")
-    assert done.returncode == 1
-    assert "Stop it with `make down` first" in done.stderr
+def test_clean_refuses_to_remove_a_running_platform(platform: Platform) -> None:
+    completed = platform.run("include.platform", "clean", "--yes")
+    assert completed.returncode == 1
+    assert "Stop it with `make down` first" in completed.stderr
     assert platform.settings.root.exists()
 
 
-def test_down_stops_everything_in_time_and_up_continues(platform: Platform) -> None:
+def test_down_stops_everything_in_time_and_up_resumes_the_stream(platform: Platform) -> None:
     api = AirflowApi(platform.settings)
     api.set_paused("maintain_partitions", True)
 
@@ -249,5 +249,5 @@ def test_down_stops_everything_in_time_and_up_continues(platform: Platform) -> N
     assert status["stream"]["desired_state"] == "run"
     assert api.dags() == {**dict.fromkeys(api.dags(), False), "maintain_partitions": True}
     api.set_paused("maintain_partitions", False)
-    files = "SELECT count(*) FROM (SELECT FROM shop.events GROUP BY event_id HAVING count(*) > 1) AS doubled"
-    assert count(platform, files) == 0
+    doubled_events = "SELECT count(*) FROM (SELECT FROM shop.events GROUP BY event_id HAVING count(*) > 1) AS doubled"
+    assert count(platform, doubled_events) == 0

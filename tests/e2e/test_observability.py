@@ -1,4 +1,4 @@
-"""Test what a running platform reports: its own and Spark's metrics, readiness, missed deadlines."""
+"""Test the metrics, readiness, objectives and missed deadlines that a running platform reports."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(900)
 
 def get(url: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as answer:
-        return answer.read().decode()
+    with opener.open(url, timeout=10) as response:
+        return response.read().decode()
 
 
 def value(text: str, series: str) -> float:
@@ -51,7 +51,7 @@ def test_spark_serves_metrics_for_prometheus(platform: Platform) -> None:
     text = get(f"http://127.0.0.1:{ports['spark-master-ui']}/metrics/master/prometheus/")
     text += get(f"http://127.0.0.1:{ports['spark-worker-ui']}/metrics/prometheus/")
     names = set(re.findall(r"^(\w+)", text, re.MULTILINE))
-    # The dashboards use these series.
+    # The dashboards use these metrics.
     assert names >= SPARK
     driver = get(f"http://127.0.0.1:{ports['spark-driver-ui']}/metrics/prometheus/")
     assert re.search(r"^metrics_shopstream_driver_spark_streaming_events_latency_Value", driver, re.MULTILINE)
@@ -61,22 +61,22 @@ def test_spark_serves_metrics_for_prometheus(platform: Platform) -> None:
 
 
 def test_objectives_are_evaluated_each_minute(platform: Platform) -> None:
-    def judged() -> set[str]:
+    def evaluated() -> set[str]:
         with transaction(platform.settings.dsn("analyst")) as cursor:
             cursor.execute("SELECT DISTINCT objective FROM shop.objective_minutes")
             return {name for (name,) in cursor}
 
     # Objectives do not count in the first three minutes after `make up`.
     wait_until(
-        lambda: judged() >= {"freshness", "availability", "refresh_age", "reject_share"},
+        lambda: evaluated() >= {"freshness", "availability", "refresh_age", "reject_share"},
         seconds=420,
-        what="the first judged minute",
+        what="the first evaluated minute",
     )
     assert "freshness" in platform.succeed("include.objectives")
 
 
 def deadlines(platform: Platform) -> list[dict[str, Any]]:
-    """Return what the page of deadlines lists."""
+    """Return the missed deadlines that Airflow's page of deadlines lists."""
     found: list[dict[str, Any]] = AirflowApi(platform.settings)._call(
         "GET", "/ui/dags/~/dagRuns/~/deadlines?limit=100&missed=true"
     )["deadlines"]
@@ -84,7 +84,7 @@ def deadlines(platform: Platform) -> list[dict[str, Any]]:
 
 
 def test_a_late_run_is_listed_and_reported(platform: Platform, page: Page) -> None:  # noqa: F811
-    """Give a run of the feed, which takes minutes, a deadline that has just passed."""
+    """Set the deadline of a running feed, which takes minutes, to the present moment."""
     api = AirflowApi(platform.settings)
     if not api.active_runs("generate_events"):
         api.trigger("generate_events", {"duration_seconds": 120, "events_per_second": 1}, "late on purpose")
@@ -105,7 +105,9 @@ def test_a_late_run_is_listed_and_reported(platform: Platform, page: Page) -> No
             cursor.execute("SELECT severity, detail FROM shop.alerts WHERE title = 'A run missed its deadline'")
             return cursor.fetchall()
 
-    wait_until(lambda: run_id in {one["dag_run_id"] for one in deadlines(platform)}, seconds=60, what="the miss")
+    wait_until(
+        lambda: run_id in {deadline["dag_run_id"] for deadline in deadlines(platform)}, seconds=60, what="the miss"
+    )
     wait_until(alerts, seconds=60, what="the alert")
     ((severity, detail),) = alerts()
     assert severity == "warning"

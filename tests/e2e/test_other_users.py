@@ -1,8 +1,8 @@
-"""The doors of a platform, tried by another user of the machine, and as a web page would.
+"""Test that neither another user of the machine nor a web page can get into a platform.
 
-Tests that run as root start PostgreSQL, Spark and their supervisor as an ordinary user, and try them as a second one.
-Run by anybody else, both are the same user: that still says what the ports do, and the tests of files, unix sockets and
-processes say that they have not run.
+If root runs the tests, PostgreSQL, Spark and their supervisor run as an ordinary user, and a second user attacks them.
+For anyone else, both are the same user. That is enough to test the ports, but the tests of files, unix sockets and
+processes are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.support.users import (
 
 pytestmark = pytest.mark.timeout(900)
 
-# A malicious user or page would send a driver like this, which leaves a trace.
+# A driver that a malicious user or web page could submit. If it starts, the worker creates a directory for it.
 _SUBMISSION = {
     "action": "CreateSubmissionRequest",
     "appResource": "file:/none.jar",
@@ -49,11 +49,11 @@ _SUBMISSION = {
 
 
 @pytest.fixture(scope="module")
-def ordinary() -> Iterator[Platform]:
-    """Yield PostgreSQL and Spark of an ordinary user who has the default umask."""
+def user_platform() -> Iterator[Platform]:
+    """Yield a platform of PostgreSQL and Spark that an ordinary user runs with a umask of 0."""
     with temporary_home() as directory:
         give_to_owner(directory)
-        # This folder is open, so only the state directory can refuse.
+        # This folder is open to everyone, so only the state directory itself keeps others out.
         directory.chmod(0o755)
         platform = Platform(directory / "instance", become=command_of_owner(), umask=0)
         try:
@@ -64,13 +64,13 @@ def ordinary() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def settings(ordinary: Platform) -> Settings:
-    """Return the settings of that instance."""
-    return ordinary.settings
+def settings(user_platform: Platform) -> Settings:
+    """Return the settings of the platform that an ordinary user runs."""
+    return user_platform.settings
 
 
-def rest(settings: Settings, path: str, body: object = None, **headers: str) -> int:
-    """Return the status of the REST server's answer to the stranger; with a body it is a POST."""
+def rest_status(settings: Settings, path: str, body: object = None, **headers: str) -> int:
+    """Send a request to Spark's REST server as the stranger, by POST if there is a body; return the HTTP status."""
     url = f"http://127.0.0.1:{settings.ports['spark-rest']}{path}"
     status: int = knock("http", url, None if body is None else json.dumps(body), headers)
     return status
@@ -81,17 +81,17 @@ def drivers(settings: Settings) -> set[str]:
     return {path.name for path in (settings.root / "spark" / "work").glob("driver-*")}
 
 
-def secret_words(settings: Settings) -> set[str]:
-    """Return every password and key of an instance."""
+def secret_values(settings: Settings) -> set[str]:
+    """Return all passwords and keys of an instance."""
     lines = [line for file in settings.secrets_dir.iterdir() for line in file.read_text().splitlines()]
     words = {word for line in lines for word in (line, line.rpartition(":")[2], line.rpartition(" ")[2])}
     return {word for word in words if len(word) >= 12 and not word.startswith("org.apache")}
 
 
 def processes_of(platform: Platform) -> list[psutil.Process]:
-    """Return the live processes of an instance, with PostgreSQL's backends."""
+    """Return the live processes of an instance, including PostgreSQL's backends."""
     found = {psutil.Process(pid) for pid in platform.pids() if psutil.pid_exists(pid)}
-    return [*found, *(child for one in list(found) for child in children_of(one) if child not in found)]
+    return [*found, *(child for process in list(found) for child in children_of(process) if child not in found)]
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -114,26 +114,26 @@ def children_of(process: psutil.Process) -> list[psutil.Process]:
 
 
 @needs_a_second_user
-def test_everything_runs_as_the_user_who_starts_it(ordinary: Platform) -> None:
-    assert {process.username() for process in processes_of(ordinary)} == {OWNER}
+def test_everything_runs_as_the_user_who_starts_it(user_platform: Platform) -> None:
+    assert {process.username() for process in processes_of(user_platform)} == {OWNER}
 
 
 # Files and sockets -------------------------------------------------------------------------------------------------
 
 
 @needs_a_second_user
-def test_another_user_sees_nothing_of_the_state_directory(settings: Settings) -> None:
+def test_another_user_cannot_read_the_state_directory(settings: Settings) -> None:
     root = settings.root
     events = settings.archive_dir / "events.csv"
     events.write_text("user_id,city\n")
     events.chmod(0o644)
     files = (events, settings.passfile, settings.log_dir / "spark-master.log", root / "lifecycle.json")
-    there = (root, settings.landing_dir, settings.archive_dir, settings.quarantine_dir, settings.log_dir)
+    directories = (root, settings.landing_dir, settings.archive_dir, settings.quarantine_dir, settings.log_dir)
     try:
-        # The mode is 0711 if root runs the platform. With 0755 only the directories in it are closed.
+        # The mode is 0711 if root runs the platform. With 0755, only the directories inside are closed.
         for mode in (0o700, 0o711, 0o755):
             root.chmod(mode)
-            for directory in there[1:] if mode == 0o755 else there:
+            for directory in directories[1:] if mode == 0o755 else directories:
                 assert as_stranger("ls", directory).returncode != 0, directory
             assert knock("readable", *map(str, files)) == []
     finally:
@@ -141,14 +141,14 @@ def test_another_user_sees_nothing_of_the_state_directory(settings: Settings) ->
         events.unlink()
 
 
-def test_files_are_closed_under_every_umask(settings: Settings) -> None:
-    open_ones = [
+def test_files_are_closed_to_others_even_with_an_open_umask(settings: Settings) -> None:
+    open_paths = [
         path
         for path in settings.root.rglob("*")
         # The Java launcher contains no secret, and a socket is as closed as its directory.
         if not path.is_symlink() and path.stat().st_mode & 0o077 and not path.is_socket() and path.name != "java"
     ]
-    assert open_ones == []
+    assert open_paths == []
     assert settings.root.stat().st_mode & 0o777 == 0o700
 
 
@@ -159,7 +159,7 @@ def test_postgresql_refuses_other_users(settings: Settings) -> None:
     settings.root.chmod(0o711)
     settings.socket_dir.chmod(0o711)
     try:
-        # Behind the closed directory, the server asks for a password as well.
+        # When the directory is open, the server still asks for a password.
         assert "Peer authentication failed" in knock("postgres", socket, "postgres")
         assert {knock("postgres", socket, f"shop_{role}") for role in ROLES} == {"password wanted"}
     finally:
@@ -167,10 +167,10 @@ def test_postgresql_refuses_other_users(settings: Settings) -> None:
         settings.root.chmod(0o700)
 
 
-def test_postgresql_has_no_port(ordinary: Platform) -> None:
-    servers = [process for process in processes_of(ordinary) if process.name() == "postgres"]
+def test_postgresql_has_no_port(user_platform: Platform) -> None:
+    servers = [process for process in processes_of(user_platform) if process.name() == "postgres"]
     assert servers
-    assert [one.net_connections(kind="tcp") for one in servers if one.net_connections(kind="tcp")] == []
+    assert [server.net_connections(kind="tcp") for server in servers if server.net_connections(kind="tcp")] == []
 
 
 @needs_a_second_user
@@ -187,11 +187,11 @@ def test_the_supervisor_refuses_other_users(settings: Settings) -> None:
 
 
 @needs_a_second_user
-def test_nothing_in_tmp_can_be_read_by_another_user(ordinary: Platform) -> None:
+def test_nothing_in_tmp_can_be_read_by_another_user(user_platform: Platform) -> None:
     command = ["find", "/tmp", "/var/tmp", "-user", OWNER, "(", "-type", "f", "-o", "-type", "d", ")", "-readable"]
     found = {Path(line) for line in as_stranger(*command).stdout.splitlines()}
-    # Java's list of its processes contains no more than `ps` shows; the test opened the folder above the home.
-    assert found - {Path(f"/tmp/hsperfdata_{OWNER}"), ordinary.settings.root.parent} == set()
+    # Java's list of its processes shows no more than `ps`, and a fixture opened the folder above the state directory.
+    assert found - {Path(f"/tmp/hsperfdata_{OWNER}"), user_platform.settings.root.parent} == set()
 
 
 # Spark -------------------------------------------------------------------------------------------------------------
@@ -199,35 +199,35 @@ def test_nothing_in_tmp_can_be_read_by_another_user(ordinary: Platform) -> None:
 
 def test_a_driver_cannot_be_submitted_without_the_key(settings: Settings) -> None:
     create, before = "/v1/submissions/create", drivers(settings)
-    assert rest(settings, create, _SUBMISSION, **{"Content-Type": "application/json"}) == 403
-    # A web page can send this without a preflight: a form's content type and its own origin.
+    assert rest_status(settings, create, _SUBMISSION, **{"Content-Type": "application/json"}) == 403
+    # A web page can send this without a preflight request: the content type of a form, and the page's own origin.
     page = {"Content-Type": "text/plain", "Origin": "https://evil.example"}
-    assert rest(settings, create, _SUBMISSION, **page) == 403
+    assert rest_status(settings, create, _SUBMISSION, **page) == 403
     forged = signed_token("A" * 43, expires_at=2**32)
-    assert rest(settings, create, _SUBMISSION, Authorization=f"Bearer {forged}") == 403
+    assert rest_status(settings, create, _SUBMISSION, Authorization=f"Bearer {forged}") == 403
     assert drivers(settings) == before
 
 
 @pytest.mark.parametrize("path", ["kill/driver-1", "killall", "clear"])
 def test_drivers_cannot_be_ended_without_the_key(settings: Settings, path: str) -> None:
-    assert rest(settings, f"/v1/submissions/{path}", {}) == 403
+    assert rest_status(settings, f"/v1/submissions/{path}", {}) == 403
 
 
 def test_an_old_token_is_refused(settings: Settings) -> None:
     key = (settings.secrets_dir / "spark-rest-key").read_text().strip()
     headers = {"Authorization": f"Bearer {signed_token(key, expires_at=1_700_000_000)}"}
-    assert rest(settings, "/v1/submissions/status/none", **headers) == 403
+    assert rest_status(settings, "/v1/submissions/status/none", **headers) == 403
 
 
-def test_the_platform_itself_is_accepted(settings: Settings) -> None:
+def test_requests_of_the_platform_itself_are_accepted(settings: Settings) -> None:
     check_version("127.0.0.1", settings.ports["spark-rest"], rest_headers(settings))
-    assert rest(settings, "/v1/submissions/status/none", **rest_headers(settings)) == 200
+    assert rest_status(settings, "/v1/submissions/status/none", **rest_headers(settings)) == 200
 
 
 def submit(settings: Settings, become: list[str], *options: str) -> str:
     """Submit a driver by RPC, and return the output of ``spark-submit``."""
     (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
-    done = subprocess.run(
+    completed = subprocess.run(
         [
             *become,
             str(package_directory("pyspark") / "bin" / "spark-submit"),
@@ -241,19 +241,19 @@ def submit(settings: Settings, become: list[str], *options: str) -> str:
         text=True,
         timeout=180,
     )
-    return done.stderr
+    return completed.stderr
 
 
 def test_a_driver_cannot_be_submitted_by_rpc_without_the_secret(settings: Settings) -> None:
     before = drivers(settings)
-    # The stranger may read the programs of the checkout, which may otherwise be closed to others.
+    # The checkout may be closed to others, so let the stranger read the programs in it.
     stranger = command_of(STRANGER, reads_all=True)
     guess = ["--conf", "spark.authenticate=true", "--conf", "spark.authenticate.secret=guessed"]
-    with ThreadPoolExecutor() as both:
-        answers = [both.submit(submit, settings, stranger, *options) for options in ([], guess)]
-    assert not [answer.result() for answer in answers if "successfully submitted" in answer.result()]
+    with ThreadPoolExecutor() as pool:
+        outputs = [pool.submit(submit, settings, stranger, *options) for options in ([], guess)]
+    assert not [output.result() for output in outputs if "successfully submitted" in output.result()]
     assert drivers(settings) == before
-    # With the secret the same driver is accepted, so nothing else was wrong with it.
+    # With the secret, the same driver is accepted, so the secret alone made the difference.
     assert "successfully submitted" in submit(
         settings, command_of_owner(), "--properties-file", str(rpc_properties(settings))
     )
@@ -271,16 +271,16 @@ def test_the_pages_of_spark_have_no_kill_buttons(settings: Settings, path: str) 
     assert knock("http", f"http://127.0.0.1:{settings.ports['spark-master-ui']}{path}", "", {}) in {404, 405}
 
 
-def test_a_page_cannot_send_the_worker_away(settings: Settings) -> None:
+def test_a_web_page_cannot_remove_the_worker(settings: Settings) -> None:
     url = f"http://127.0.0.1:{settings.ports['spark-master-ui']}/workers/kill/?host=127.0.0.1"
     assert knock("http", url, "", {}) in {403, 404, 405}
 
 
-# The whole platform, its driver and Airflow among it ----------------------------------------------------------------
+# The whole platform with its driver and Airflow ---------------------------------------------------------------------
 
 
 def command_line(process: psutil.Process) -> str:
-    """Return the command line of a process, empty if it has ended."""
+    """Return the command line of a process, or an empty string if it has ended."""
     try:
         return " ".join(process.cmdline())
     except (psutil.Error, OSError):
@@ -289,25 +289,25 @@ def command_line(process: psutil.Process) -> str:
 
 def driver_jvm(platform: Platform) -> psutil.Process:
     """Return the JVM of the stream's driver, which the worker has started."""
-    (jvm,) = [one for one in processes_of(platform) if "deploy.worker.DriverWrapper" in command_line(one)]
+    (jvm,) = [process for process in processes_of(platform) if "deploy.worker.DriverWrapper" in command_line(process)]
     return jvm
 
 
-def listening(process: psutil.Process) -> list[int]:
-    """Return the ports of a process."""
+def listening_ports(process: psutil.Process) -> list[int]:
+    """Return the TCP ports on which a process listens."""
     return [one.laddr.port for one in process.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
 
 
 def test_no_command_line_shows_a_secret(platform: Platform) -> None:
-    words = secret_words(platform.settings)
+    words = secret_values(platform.settings)
     lines = [command_line(process) for process in psutil.process_iter()]
     assert any(str(platform.settings.secrets_dir) in line for line in lines)
     assert len(words) > 10
     assert [line for line in lines if any(word in line for word in words)] == []
 
 
-def test_every_process_writes_for_its_user_only(platform: Platform) -> None:
-    masks = {}
+def test_every_process_creates_files_only_for_its_own_user(platform: Platform) -> None:
+    umasks = {}
     for process in processes_of(platform):
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -316,43 +316,43 @@ def test_every_process_writes_for_its_user_only(platform: Platform) -> None:
         fields = dict(line.split(":\t", 1) for line in status.splitlines())
         # A process that has ended but is still listed has no umask any more.
         if "Umask" in fields:
-            masks[process.pid] = fields["Umask"]
-    assert len(masks) > 20
-    assert set(masks.values()) == {"0077"}
+            umasks[process.pid] = fields["Umask"]
+    assert len(umasks) > 20
+    assert set(umasks.values()) == {"0077"}
 
 
 @needs_a_second_user
 def test_another_user_cannot_read_any_process(platform: Platform) -> None:
-    # The environment holds Spark's secret for the driver, and their tokens for Airflow's tasks.
+    # The driver has Spark's secret in its environment, and Airflow's tasks have their tokens there.
     processes = processes_of(platform)
     files = [f"/proc/{process.pid}/{name}" for process in processes for name in ("environ", "maps")]
     assert len(files) > 40
-    open_to_all = knock("readable", *files)
-    # Everyone may open the files of a process that has ended; they are empty.
+    readable_files = knock("readable", *files)
+    # Everyone can open these files of a process that has ended, but they are empty.
     alive = [process for process in processes if is_alive(process)]
-    assert [file for file in open_to_all if any(file.startswith(f"/proc/{one.pid}/") for one in alive)] == []
+    assert [file for file in readable_files if any(file.startswith(f"/proc/{one.pid}/") for one in alive)] == []
 
 
 def test_the_driver_refuses_other_users(platform: Platform) -> None:
-    jvm, pages = driver_jvm(platform), platform.settings.ports["spark-driver-ui"]
-    ports = [port for port in listening(jvm) if port != pages]
+    jvm, ui_port = driver_jvm(platform), platform.settings.ports["spark-driver-ui"]
+    ports = [port for port in listening_ports(jvm) if port != ui_port]
     assert len(ports) >= 2
     for port in ports:
-        # Spark's own programs and its Python would send this, here without secret and token.
+        # Spark's own programs and its Python process send these requests too, but with the secret and the token.
         assert knock("blocks", port) != "in"
         assert knock("gateway", port) != "in"
 
 
 @needs_a_second_user
 def test_another_user_cannot_call_the_functions_of_a_batch(platform: Platform) -> None:
-    (python,) = [one for one in driver_jvm(platform).children() if "stream_events.py" in command_line(one)]
-    ports = listening(python)
+    (python,) = [child for child in driver_jvm(platform).children() if "stream_events.py" in command_line(child)]
+    ports = listening_ports(python)
     assert ports
     assert [port for port in ports if knock("callback", port) == "in"] == []
 
 
 def test_airflow_refuses_clients_without_a_login(platform: Platform) -> None:
-    doors = {
+    endpoints = {
         "/api/v2/dags": None,
         "/api/v2/connections": None,
         "/api/v2/variables": None,
@@ -361,6 +361,6 @@ def test_airflow_refuses_clients_without_a_login(platform: Platform) -> None:
         "/execution/connections/shop_owner": None,
         "/auth/token": '{"username": "admin", "password": "guessed"}',
     }
-    for path, body in doors.items():
+    for path, body in endpoints.items():
         status = knock("http", f"{platform.url}{path}", body, {"Content-Type": "application/json"})
         assert status in {401, 403}, path
