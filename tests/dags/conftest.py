@@ -1,4 +1,4 @@
-"""Set up Airflow for tests: its own home, the platform's Connections, and runs of whole DAGs."""
+"""Set up Airflow for the tests: a home of its own, the platform's Connections, and runs of whole DAGs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture
 def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Return a new database; the environment of this process has its Connections and settings."""
+    """Return the settings of a new database, and set its Connections and settings in the environment."""
     from include.platform.instance.environment import settings_environment
 
     for name, value in {**connection_variables(database), **settings_environment(database)}.items():
@@ -31,13 +31,13 @@ def airflow(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture(scope="session")
 def metadata() -> Path:
-    """Return a migrated metadata database of Airflow, to be copied."""
+    """Return a migrated metadata database of Airflow that tests copy."""
     return make_metadata(airflow_home.HOME / "template")
 
 
 @pytest.fixture
 def start_dag(metadata: Path, tmp_path: Path) -> Iterator[StartDag]:
-    """Yield a function that starts runs of DAGs, each with its own metadata database; end those that are left."""
+    """Yield a function that starts runs of DAGs, each with its own metadata database; stop them at the end."""
     runs: list[DagTest] = []
 
     def start(settings: Settings, dag_id: str, params: Mapping[str, object] | None = None) -> DagTest:

@@ -1,4 +1,4 @@
-"""Test a checkout whose path has blanks, parentheses and an umlaut: a driver of it runs on a real cluster."""
+"""Test that a driver runs on a real cluster from a checkout whose path has blanks, parentheses and an umlaut."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ from tests.support.waiting import wait_until
 settings = with_spark_ports(Settings(home=sys.argv[1]))
 claim_home(settings)
 make_directories(settings)
-(given,) = [one for one in airflow_connections(settings) if one["conn_id"] == "spark_cluster"]
-connection = Connection(**{name: value for name, value in given.items() if name != "description"})
+(fields,) = [one for one in airflow_connections(settings) if one["conn_id"] == "spark_cluster"]
+connection = Connection(**{name: value for name, value in fields.items() if name != "description"})
 cluster = cluster_of(connection, settings)
 with running_spark(settings):
     cluster.check_reachable()
     result = Path(sys.argv[2])
-    made = cluster.submission(settings, "jobs/probe.py", [str(result)])
+    job = cluster.submission(settings, "jobs/probe.py", [str(result)])
     command = [
         "spark-submit", "--master", f"{connection.host}:{connection.port}", "--deploy-mode", "cluster",
-        "--properties-file", made.properties_file, "--class", made.java_class, "--driver-memory", made.driver_memory,
+        "--properties-file", job.properties_file, "--class", job.java_class, "--driver-memory", job.driver_memory,
     ]
-    for name, value in made.conf.items():
+    for name, value in job.conf.items():
         command += ["--conf", f"{name}={value}"]
-    path = made.environment["PATH"].split(":")[0]
+    path = job.environment["PATH"].split(":")[0]
     command[0] = f"{path}/spark-submit"
-    command += [made.application, *made.arguments]
-    done = subprocess.run(command, env=dict(made.environment), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command += [job.application, *job.arguments]
+    completed = subprocess.run(command, env=dict(job.environment), capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
     try:
         wait_until(result.exists, seconds=90, what="the driver's result")
     except BaseException:
@@ -68,7 +68,7 @@ with running_spark(settings):
 """
 
 
-def test_a_driver_of_it_runs(tmp_path: Path) -> None:
+def test_a_driver_runs_from_a_checkout_with_an_awkward_path(tmp_path: Path) -> None:
     checkout = tmp_path / "my shop (1)" / "größe"
     checkout.mkdir(parents=True)
     for name in ("include", "jobs", "tests/support"):
@@ -76,10 +76,10 @@ def test_a_driver_of_it_runs(tmp_path: Path) -> None:
     (checkout / "tests" / "__init__.py").touch()
     (checkout / ".venv").symlink_to(Path(sys.prefix))
     (checkout / "jobs" / "probe.py").write_text(_JOB)
-    result = tmp_path / "result of it"
+    result = tmp_path / "result file"
     with temporary_home() as directory:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AIRFLOW"))}
-        done = subprocess.run(
+        completed = subprocess.run(
             [checkout / ".venv" / "bin" / "python", "-c", _SUBMIT, directory / "ein & größe", result],
             cwd=checkout,
             env={**environment, "AIRFLOW_HOME": str(tmp_path / "airflow"), "LC_ALL": "C.UTF-8"},
@@ -87,5 +87,5 @@ def test_a_driver_of_it_runs(tmp_path: Path) -> None:
             text=True,
             timeout=300,
         )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    assert completed.returncode == 0, completed.stdout[-6000:] + completed.stderr[-6000:]
     assert result.read_text(encoding="utf-8") == f"1000 {checkout}"

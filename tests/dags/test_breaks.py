@@ -1,4 +1,4 @@
-"""Break the data on purpose: one run finds each kind by its check, reports it once, and reports its end."""
+"""Break the data on purpose: the next run finds each kind of break, reports it once, and later reports its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def playground(airflow: Settings) -> Settings:
-    """Return an instance with hours of good events, checked once and published."""
+    """Return an instance with hours of good events, which were checked and published once."""
     load_hours(airflow)
     look(airflow)
     assert open_alerts(airflow) == {}
@@ -56,12 +56,12 @@ def playground(airflow: Settings) -> Settings:
 
 @pytest.fixture
 def suites(tmp_path: Path) -> Path:
-    """Return a copy of the suites, in which one may be renamed."""
+    """Return a copy of the suites, so that a test can rename one."""
     return Path(shutil.copytree(SUITES_DIR, tmp_path / "expectations"))
 
 
-def break_it(playground: Settings, breakage: Breakage, kind: Kind, suites: Path) -> None:
-    """Break the data; one kind does so only during a refresh."""
+def break_data(playground: Settings, breakage: Breakage, kind: Kind, suites: Path) -> None:
+    """Break the data; for one kind of break, while a refresh runs."""
     if kind.name != MID_REFRESH:
         breakage.damage(kind.name)
         return
@@ -72,50 +72,50 @@ def break_it(playground: Settings, breakage: Breakage, kind: Kind, suites: Path)
     wait_until(record.exists, seconds=60, what="the damage to wait for a refresh")
     refresh(playground, suites)
     damage.join(60)
-    # Readers never see the batch, whether or not the gate saw it.
+    # The batch is not published, whether or not the gate saw it.
     assert query(playground, "SELECT max(batch_id) FROM shop.batches") > before
     newest = "SELECT DISTINCT max(last_batch_id) FROM shop.refreshes WHERE published_at IS NOT NULL GROUP BY view_name"
     assert query(playground, newest) == before
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-def test_each_kind_is_caught_reported_once_and_recovers(playground: Settings, suites: Path, kind: Kind) -> None:
+def test_each_kind_of_break_is_found_reported_once_and_resolved(playground: Settings, suites: Path, kind: Kind) -> None:
     breakage = Breakage(playground, deliver, suites)
-    break_it(playground, breakage, kind, suites)
+    break_data(playground, breakage, kind, suites)
     before = last_published(playground)
 
     failures = look(playground, suites)
     key = f"quality/{kind.suite}/{kind.check}"
     severity, occurrences = open_alerts(playground)[key]
     after = last_published(playground)
-    held = dict(
+    reasons = dict(
         query(playground, "SELECT DISTINCT view_name, held_because FROM shop.refreshes WHERE held_because > ''")
     )
     if kind.is_blocking:
         assert severity == "critical"
         assert failures[0].startswith("build_and_audit: Nothing is published")
         assert kind.check in failures[0]
-        assert after == before, "readers keep the rows of before"
-        assert set(held) == set(views.list_views())
-        assert all(kind.check in because for because in held.values())
+        assert after == before, "readers keep the previous rows"
+        assert set(reasons) == set(views.list_views())
+        assert all(kind.check in reason for reason in reasons.values())
     else:
         assert severity == "warning"
-        assert held == {}
-        fresh = {name for name in after if after[name] > before[name]}
-        assert fresh == set(views.list_views()) - ({STALE_VIEW} if kind.name == "stale-view" else set())
+        assert reasons == {}
+        published = {name for name in after if after[name] > before[name]}
+        assert published == set(views.list_views()) - ({STALE_VIEW} if kind.name == "stale-view" else set())
 
     if kind.is_blocking:
-        # Good events after the bad ones do not change the result for these.
+        # These checks fail again, even if many good events follow the bad ones.
         load_good(playground, 2500)
     look(playground, suites)
     assert open_alerts(playground)[key][1] > occurrences
-    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "told once"
+    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "there is one alert"
 
     breakage.repair()
     load_good(playground, 60)
     assert look(playground, suites) == []
     if kind.name == "volume-drop":
-        # The repair removed the days that the check compares with. It is not judged then, which ends no alert.
+        # The repair removed the days that the check compares with. A check that is not judged does not end an alert.
         assert set(open_alerts(playground)) == {key}
         load_days_before(playground)
         assert look(playground, suites) == []
@@ -123,12 +123,14 @@ def test_each_kind_is_caught_reported_once_and_recovers(playground: Settings, su
     ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
     assert resolution == "recovered"
     assert all(last_published(playground)[name] > after[name] for name in views.list_views())
-    good = 6660 + (2500 if kind.is_blocking else 0) + (2 * DAY_ROWS if kind.name == "volume-drop" else 0)
+    good_events = 6660 + (2500 if kind.is_blocking else 0) + (2 * DAY_ROWS if kind.name == "volume-drop" else 0)
     assert bool(failures) == kind.is_red
-    assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(good, good)]
+    assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [
+        (good_events, good_events)
+    ]
 
 
-def test_only_a_playground_is_broken(playground: Settings) -> None:
+def test_only_a_playground_can_be_broken(playground: Settings) -> None:
     breakage = Breakage(playground, deliver)
     with pytest.raises(PlatformError, match=r"the database is at .*, not below"):
         breakage.refuse_what_is_not_a_playground()
@@ -144,14 +146,14 @@ def test_only_a_playground_is_broken(playground: Settings) -> None:
         breakage.refuse_data_of_others()
 
 
-def test_an_empty_instance_has_nothing_to_break(airflow: Settings) -> None:
+def test_an_instance_without_events_cannot_be_broken(airflow: Settings) -> None:
     with pytest.raises(PlatformError, match="only 0 events are older than ten minutes"):
         Breakage(airflow, deliver).damage("doubled-price")
     assert not (airflow.root / "broken.json").exists()
 
 
-def test_a_quiet_night_releases_nothing(airflow: Settings) -> None:
-    """Double the prices in the evening, then deliver nothing for hours: the views stay held back."""
+def test_views_stay_held_back_while_no_events_arrive(airflow: Settings) -> None:
+    """Double the prices in the evening, and then deliver nothing for hours."""
     load_hours(airflow)
     look(airflow)
     Breakage(airflow, deliver).damage("quiet-night")
@@ -163,7 +165,7 @@ def test_a_quiet_night_releases_nothing(airflow: Settings) -> None:
 
 
 def test_prices_that_stay_doubled_do_not_become_usual(airflow: Settings) -> None:
-    """Sell most units at the doubled price: the rows under test do not define what is usual."""
+    """Sell most units at the doubled price: the rows under test must not define the usual price."""
     load_hours(airflow)
     look(airflow)
     now = datetime.now(UTC)
@@ -173,8 +175,8 @@ def test_prices_that_stay_doubled_do_not_become_usual(airflow: Settings) -> None
     assert open_alerts(airflow)["quality/events/price_level_is_usual"][0] == "critical"
 
 
-def test_a_sweep_releases_nothing(airflow: Settings) -> None:
-    """Repair the feed in the evening: the sweep cannot judge a drift and publishes none of the earlier rows."""
+def test_a_sweep_does_not_publish_views_that_are_held_back(airflow: Settings) -> None:
+    """Repair the feed in the evening: the nightly sweep cannot judge the drift, so the views stay held back."""
     load_hours(airflow)
     look(airflow)
     Breakage(airflow, deliver).damage(MENDED_DRIFT)
@@ -196,27 +198,27 @@ def figures(settings: Settings) -> dict[str, list[str]]:
     }
 
 
-def test_a_retracted_file_leaves_the_figures_of_before(playground: Settings) -> None:
-    """Retract the file as `make retract` does; nothing else has come since."""
+def test_a_retraction_restores_the_previous_figures(playground: Settings) -> None:
+    """Retract the file as ``make retract`` does, before any other file arrives."""
     key = "quality/events/price_level_is_usual"
     before = figures(playground)
     Breakage(playground, deliver).damage(RETRACTED_FILE)
     assert look(playground)[0].startswith("build_and_audit: Nothing is published")
     assert open_alerts(playground)[key][0] == "critical"
-    assert figures(playground) == before, "readers keep the rows of before"
+    assert figures(playground) == before, "readers keep the previous rows"
 
     retract(playground.dsn("owner"), Selection(name="break-retracted-file-*.csv"), by="ada", reason="doubled prices")
     published = last_published(playground)
     assert look(playground) == []
     assert all(last_published(playground)[name] > published[name] for name in views.list_views())
     assert open_alerts(playground) == {}
-    # There may or may not be enough good rows left to judge by.
+    # The check may or may not have enough good rows left for a result.
     ((resolution,),) = query(playground, "SELECT resolution FROM shop.alerts WHERE key = %s", key)
     assert resolution in ("recovered", "the failing rows were retracted")
     assert figures(playground) == before
 
 
-def test_a_renamed_suite_is_named_with_its_remedy(playground: Settings, suites: Path) -> None:
+def test_the_failure_names_a_renamed_suite_and_its_correct_name(playground: Settings, suites: Path) -> None:
     breakage = Breakage(playground, deliver, suites)
     breakage.damage(RENAMED_SUITE)
     (failure,) = refresh(playground, suites)

@@ -1,4 +1,4 @@
-"""Send by every kind of channel, created from a real Airflow Connection, to a real receiver."""
+"""Test each kind of channel: create it from a real Airflow Connection, and send a message to a real receiver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Connect = Callable[..., Channel]
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Yield a function that creates the channel of a Connection given by Airflow's environment."""
+    """Return a function that puts a Connection into the environment of Airflow, and loads its channel."""
 
     def make(**connection: Any) -> Channel:
         monkeypatch.setenv("AIRFLOW_CONN_ALERT_TEST", json.dumps(connection))
@@ -56,16 +56,16 @@ def mail(port: int, **extra: Any) -> dict[str, Any]:
 
 
 def test_a_mail_has_text_and_html_without_scripts(connect: Connect, mailbox: Mailbox) -> None:
-    one = message(title=f"product {HOSTILE} is wrong", detail=f"name: {HOSTILE}")
-    connect(**mail(mailbox.port, to=["team@example.org", "boss@example.org"])).send(one)
+    sent = message(title=f"product {HOSTILE} is wrong", detail=f"name: {HOSTILE}")
+    connect(**mail(mailbox.port, to=["team@example.org", "boss@example.org"])).send(sent)
     (arrived,) = mailbox.mails
-    assert arrived["Subject"] == one.subject
+    assert arrived["Subject"] == sent.subject
     assert HOSTILE in arrived["Subject"]
     assert (arrived["From"], arrived["To"]) == ("shop@example.org", "team@example.org, boss@example.org")
     assert arrived.get_content_type() == "multipart/alternative"
     text, html = arrived.iter_parts()
-    assert text.get_content().splitlines() == one.text.splitlines()
-    assert html.get_content().rstrip() == one.html
+    assert text.get_content().splitlines() == sent.text.splitlines()
+    assert html.get_content().rstrip() == sent.html
     assert "<img" not in html.get_content()
     assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt; &amp; Söhne" in html.get_content()
     assert arrived["Auto-Submitted"] == "auto-generated"
@@ -81,7 +81,7 @@ def test_the_mails_of_one_alert_are_one_thread(connect: Connect, mailbox: Mailbo
     assert first["To"] == "team@example.org, boss@example.org"
 
 
-def test_a_webhook_gets_json_of_the_published_schema(connect: Connect, hook: Hook) -> None:
+def test_a_webhook_receives_json_that_matches_the_published_schema(connect: Connect, hook: Hook) -> None:
     connect(conn_type="http", host=hook.url, extra={"headers": {"X-Shop": "mine"}}).send(message(detail=HOSTILE))
     (body,) = hook.bodies
     schema = json.loads((REPOSITORY / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def test_a_webhook_gets_json_of_the_published_schema(connect: Connect, hook: Hoo
     ("account", "header"),
     [({"password": "token"}, "Bearer token"), ({"login": "me", "password": "pass"}, "Basic bWU6cGFzcw==")],
 )
-def test_a_webhook_that_requires_authentication(
+def test_a_webhook_receives_the_credentials_of_its_connection(
     connect: Connect, hook: Hook, account: dict[str, str], header: str
 ) -> None:
     connect(conn_type="generic", host=hook.url, **account).send(message())
@@ -110,7 +110,7 @@ def test_a_webhook_that_requires_authentication(
         {"conn_type": "http", "host": "{base}/services/T0/B0/X", "extra": {"format": "slack"}},
     ],
 )
-def test_a_chat_gets_the_format_of_slack(connect: Connect, hook: Hook, connection: dict[str, Any]) -> None:
+def test_a_chat_receives_the_format_of_slack(connect: Connect, hook: Hook, connection: dict[str, Any]) -> None:
     base = hook.url.rpartition("/")[0]
     connect(**{**connection, "host": connection["host"].format(base=base)}).send(message(title=HOSTILE))
     (body,) = hook.bodies
@@ -126,7 +126,7 @@ def test_apprise_delivers_to_its_services(connect: Connect, hook: Hook) -> None:
     assert hook.bodies[0]["message"].strip() == message().text.strip()
 
 
-def test_apprise_reports_its_errors(connect: Connect) -> None:
+def test_errors_of_apprise_are_reported(connect: Connect) -> None:
     (port,) = free_ports(1)
     channel = connect(conn_type="apprise", password=f"json://127.0.0.1:{port}/secret-path")
     with pytest.raises(ChannelError, match="apprise could not send the message: ") as failure:
@@ -136,25 +136,25 @@ def test_apprise_reports_its_errors(connect: Connect) -> None:
         connect(conn_type="apprise", password="nonsense://secret").send(message())
 
 
-def test_an_smtp_server_that_is_down(connect: Connect) -> None:
+def test_a_mail_fails_if_the_smtp_server_is_down(connect: Connect) -> None:
     (port,) = free_ports(1)
     with pytest.raises(ConnectionRefusedError):
         connect(**mail(port)).send(message())
 
 
-def test_an_smtp_server_that_refuses_the_recipient(connect: Connect) -> None:
-    class Refuses(Mailbox):
+def test_a_mail_fails_if_the_smtp_server_refuses_the_recipient(connect: Connect) -> None:
+    class RefusingMailbox(Mailbox):
         async def handle_RCPT(self, *arguments: Any) -> str:  # noqa: N802 - aiosmtpd's name
             return "550 no such user"
 
-    with mail_server(mailbox=Refuses(free_ports(1)[0])) as mailbox:
+    with mail_server(mailbox=RefusingMailbox(free_ports(1)[0])) as mailbox:
         with pytest.raises(smtplib.SMTPRecipientsRefused, match="no such user"):
             connect(**mail(mailbox.port)).send(message())
         assert mailbox.mails == []
 
 
 @pytest.mark.parametrize("status", [302, 401, 500])
-def test_a_webhook_that_refuses_the_message(connect: Connect, hook: Hook, status: int) -> None:
+def test_an_error_status_of_a_webhook_is_reported(connect: Connect, hook: Hook, status: int) -> None:
     hook.answers = [status]
     channel = connect(conn_type="http", host=hook.url)
     with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as it is told to\.$"):
@@ -163,7 +163,7 @@ def test_a_webhook_that_refuses_the_message(connect: Connect, hook: Hook, status
     assert len(hook.bodies) == 2
 
 
-def test_the_secret_part_of_an_address_is_in_no_error(connect: Connect) -> None:
+def test_errors_do_not_show_the_secret_part_of_an_address(connect: Connect) -> None:
     (port,) = free_ports(1)
     channel = connect(conn_type="slackwebhook", host=f"http://127.0.0.1:{port}/services", password="T0/B0/X")
     with pytest.raises(ChannelError, match="Connection refused") as failure:
@@ -199,7 +199,7 @@ def test_a_wrong_connection_is_reported_when_it_is_used(
     assert "Correct it under Admin, Connections; for example " in str(failure.value)
 
 
-def test_an_address_may_be_in_parts_and_contain_a_secret(connect: Connect, hook: Hook) -> None:
+def test_an_address_can_be_given_in_parts_and_contain_a_secret(connect: Connect, hook: Hook) -> None:
     _, _, port = hook.url.rpartition("/")[0].rpartition(":")
     connect(conn_type="http", schema="http", host="127.0.0.1/hook?key=secret", port=int(port)).send(message())
     assert len(hook.bodies) == 1
@@ -214,6 +214,6 @@ def test_the_connection_sets_the_minimum_severity(connect: Connect) -> None:
     assert connect(conn_type="http", host="h", extra={"min_severity": "info"}).min_severity == "info"
 
 
-def test_no_connection_is_no_channel() -> None:
+def test_a_channel_without_a_connection_cannot_be_loaded() -> None:
     with pytest.raises(AirflowNotFoundException):
         load_channel("alert_nowhere")

@@ -1,4 +1,4 @@
-"""Test what the Spark connection decides: its extra, and the command for each kind of cluster."""
+"""Test the extra of the Spark connection, and the command for each kind of cluster."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_kubernetes_needs_a_namespace(airflow: Settings) -> None:
 
 @pytest.fixture
 def pods(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Pods:
-    """Return a cluster without pods, to which Airflow's Spark connection leads."""
+    """Return a cluster without pods, and make Airflow's Spark connection point to it."""
     monkeypatch.setenv(f"AIRFLOW_CONN_{SPARK_CONN_ID.upper()}", json.dumps(KUBERNETES))
     monkeypatch.setenv("SHOPSTREAM_TRIGGER_SECONDS", "1")
     monkeypatch.setattr(operators, "_POLL_SECONDS", 0.01)
@@ -86,7 +86,7 @@ def pods(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Pods:
 
 @pytest.fixture
 def operator(pods: Pods, airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> StreamSubmitOperator:
-    """Return a prepared operator whose spark-submit creates the pod that it was told to."""
+    """Return a prepared operator whose spark-submit only creates the requested pod."""
     operator = StreamSubmitOperator(task_id="run", job="jobs/stream_events.py", application_args=["--mode", "drain"])
     spark = {**KUBERNETES, "extra": json.dumps(KUBERNETES["extra"])}
     operator._prepare(airflow, cluster_of(Connection(conn_id=SPARK_CONN_ID, **spark), airflow))
@@ -106,7 +106,7 @@ def test_on_kubernetes_the_job_itself_is_submitted(operator: StreamSubmitOperato
     assert "--class" not in command
     assert command[command.index("--deploy-mode") + 1] == "cluster"
     assert command[command.index("--driver-memory") + 1] == "2g"
-    # The arguments of the job follow the job.
+    # The arguments of the job follow the job's path.
     application = command.index("local:///opt/shopstream/jobs/stream_events.py")
     assert command[application + 1 :] == ["--mode", "drain"]
     confs = dict(value.split("=", 1) for option, value in itertools.pairwise(command) if option == "--conf")
@@ -151,7 +151,7 @@ def test_a_short_outage_of_the_api_server_is_tolerated(
         operator._status_within_timeout(external_id, {})
 
 
-def test_a_task_that_is_stopped_deletes_the_pod(operator: StreamSubmitOperator, pods: Pods) -> None:
+def test_a_stopped_task_deletes_the_driver_pod(operator: StreamSubmitOperator, pods: Pods) -> None:
     operator.submit_job({})
     with pytest.raises(AirflowException, match="told to stop"):
         operator.on_kill()
@@ -166,5 +166,5 @@ def test_a_namespace_that_cannot_be_seen_is_refused_at_once(operator: StreamSubm
         operator._cluster.check_reachable()
 
 
-def test_the_page_of_the_keys_is_up_to_date() -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `make docs`, commit docs/cluster.md"
+def test_the_documentation_of_the_keys_is_up_to_date() -> None:
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run `make docs` and commit docs/cluster.md"

@@ -1,4 +1,4 @@
-"""Turn Airflow connections into libpq connection strings that connect."""
+"""Test the conversion of Airflow connections to libpq strings, and the platform's own connections and pools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from include.platform.services.pools import POOLS
 from include.settings import Settings
 
 
-def test_the_platforms_connection_reaches_the_database_by_its_socket(airflow: Settings) -> None:
+def test_the_platforms_connection_opens_the_database_through_its_socket(airflow: Settings) -> None:
     with transaction(dsn_of(OPS_CONN_ID)) as cursor:
         cursor.execute("SELECT session_user, current_database()")
         assert cursor.fetchone() == ("shop_ops", airflow.database_name)
@@ -68,63 +68,63 @@ def session(metadata: Path, tmp_path: Path) -> Iterator[Session]:
         yield session
 
 
-def fields(session: Session, conn_id: str) -> dict[str, Any]:
+def fields_of(session: Session, conn_id: str) -> dict[str, Any]:
     found = session.query(Connection).filter_by(conn_id=conn_id).one()
     return {name: getattr(found, name) for name in ("host", "port", "login", "password", "extra")}
 
 
 def test_unedited_connections_follow_the_settings(session: Session, database: Settings, tmp_path: Path) -> None:
-    written = tmp_path / "written.json"
-    assert bring_connections(session, airflow_connections(database), written) == []
+    record = tmp_path / "written.json"
+    assert bring_connections(session, airflow_connections(database), record) == []
     moved = database.model_copy(update={"database_host": "db.example.org", "database_port": 6432})
-    assert bring_connections(session, airflow_connections(moved), written) == []
-    found = fields(session, "shop_ops")
+    assert bring_connections(session, airflow_connections(moved), record) == []
+    found = fields_of(session, "shop_ops")
     assert (found["host"], found["port"]) == ("db.example.org", 6432)
-    assert written.stat().st_mode & 0o777 == 0o600
-    assert found["password"] not in written.read_text()
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert found["password"] not in record.read_text()
 
 
-def test_an_edited_connection_is_kept_and_named(session: Session, database: Settings, tmp_path: Path) -> None:
-    written = tmp_path / "written.json"
-    bring_connections(session, airflow_connections(database), written)
+def test_an_edited_connection_is_kept_and_reported(session: Session, database: Settings, tmp_path: Path) -> None:
+    record = tmp_path / "written.json"
+    bring_connections(session, airflow_connections(database), record)
     spark = session.query(Connection).filter_by(conn_id="spark_cluster").one()
     spark.host, spark.extra = "k8s://https://cluster.example.org", '{"deploy-mode": "cluster", "namespace": "shop"}'
     session.flush()
-    mine = fields(session, "spark_cluster")
+    edited = fields_of(session, "spark_cluster")
     for _ in range(2):
-        (line,) = bring_connections(session, airflow_connections(database), written)
+        (line,) = bring_connections(session, airflow_connections(database), record)
         assert line.startswith(
             "The connection spark_cluster was edited and is kept; it differs from the settings in host, extra."
         )
-        assert fields(session, "spark_cluster") == mine
+        assert fields_of(session, "spark_cluster") == edited
     session.delete(spark)
     session.flush()
-    assert bring_connections(session, airflow_connections(database), written) == []
-    assert fields(session, "spark_cluster")["host"].startswith("spark://")
+    assert bring_connections(session, airflow_connections(database), record) == []
+    assert fields_of(session, "spark_cluster")["host"].startswith("spark://")
 
 
 def test_without_a_record_of_earlier_values_nothing_is_overwritten(
     session: Session, database: Settings, tmp_path: Path
 ) -> None:
-    written = tmp_path / "written.json"
-    bring_connections(session, airflow_connections(database), written)
-    written.unlink()
-    assert bring_connections(session, airflow_connections(database), written) == [], "nothing differs"
-    written.write_text("cut of")
+    record = tmp_path / "written.json"
+    bring_connections(session, airflow_connections(database), record)
+    record.unlink()
+    assert bring_connections(session, airflow_connections(database), record) == [], "nothing differs"
+    record.write_text("cut of")
     moved = database.model_copy(update={"database_host": "db.example.org"})
-    lines = bring_connections(session, airflow_connections(moved), written)
+    lines = bring_connections(session, airflow_connections(moved), record)
     assert [line.split()[2] for line in lines] == ["shop_owner", "shop_ops", "shop_quality"]
 
 
-def test_a_password_that_the_platform_changed_reaches_the_connection(
+def test_a_password_that_the_platform_changed_is_written_to_the_connection(
     session: Session, database: Settings, tmp_path: Path
 ) -> None:
-    written = tmp_path / "written.json"
-    wanted = airflow_connections(database)
-    bring_connections(session, wanted, written)
-    changed = [{**one, "password": "new"} if one["conn_id"] == "shop_ops" else one for one in wanted]
-    assert bring_connections(session, changed, written) == []
-    assert fields(session, "shop_ops")["password"] == "new"
+    record = tmp_path / "written.json"
+    connections = airflow_connections(database)
+    bring_connections(session, connections, record)
+    changed = [{**one, "password": "new"} if one["conn_id"] == "shop_ops" else one for one in connections]
+    assert bring_connections(session, changed, record) == []
+    assert fields_of(session, "shop_ops")["password"] == "new"
 
 
 def test_pools_are_created_and_keep_an_edited_size(session: Session) -> None:

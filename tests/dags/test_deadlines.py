@@ -1,4 +1,4 @@
-"""Test that a run that missed its deadline is reported, with what the scheduler knows of it."""
+"""Test the alert about a run that missed its deadline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEADLINE = datetime(2026, 11, 24, 9, 10, tzinfo=UTC)
 
 
 def context(state: str = "running", deadline: Any = DEADLINE) -> dict[str, Any]:
-    """Return what the scheduler passes to the callback, as far as it matters here."""
+    """Return the context that the scheduler passes to the callback, with only the fields that it uses."""
     run = {"dag_id": "refresh_views", "dag_run_id": "scheduled__2026-11-24T09:00:00+00:00", "state": state}
     return {"dag_run": run, "deadline": {"id": "1", "deadline_time": deadline}}
 
