@@ -1,4 +1,4 @@
-"""Test what must be true of every DAG."""
+"""Test the properties that every DAG must have."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def dags() -> DagBag:
     return bag
 
 
-def test_the_set_of_dags(dags: DagBag) -> None:
+def test_the_folder_contains_exactly_these_dags(dags: DagBag) -> None:
     assert sorted(dags.dag_ids) == DAG_IDS
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_a_dag_can_be_operated(dags: DagBag, dag_id: str) -> None:
+def test_a_dag_has_a_runbook_tags_a_callback_and_a_timeout(dags: DagBag, dag_id: str) -> None:
     dag = dags.dags[dag_id]
     assert "**When it fails.**" in dag.doc_md
     assert "shopstream" in dag.tags
@@ -54,7 +54,7 @@ def test_a_dag_can_be_operated(dags: DagBag, dag_id: str) -> None:
     assert dag.start_date == START_DATE
     assert not dag.catchup
     assert isinstance(dag.on_failure_callback, ShopstreamNotifier)
-    assert dag.dagrun_timeout or dag_id == "stream_events", "only the stream has no end"
+    assert dag.dagrun_timeout or dag_id == "stream_events", "only the stream runs without a timeout"
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
@@ -66,13 +66,13 @@ def test_a_dag_has_a_deadline_before_its_timeout(dags: DagBag, dag_id: str) -> N
         return
     (deadline,) = dag.deadline
     assert timedelta(0) < deadline.interval < dag.dagrun_timeout
-    # The triggerer imports it by this path, and calls it with these.
+    # The triggerer imports the callback by this path, and calls it with these arguments.
     assert deadline.callback.path == "include.airflow.deadlines.notify_miss"
     assert deadline.callback.kwargs == {"seconds": deadline.interval.total_seconds()}
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_a_task_can_be_operated(dags: DagBag, dag_id: str) -> None:
+def test_a_task_has_an_owner_retries_a_timeout_and_callbacks(dags: DagBag, dag_id: str) -> None:
     for task in dags.dags[dag_id].tasks:
         assert task.owner == "shopstream"
         assert task.retries >= 1, f"{task.task_id}: a task that starts while the API restarts needs another try"
@@ -86,13 +86,13 @@ def test_a_task_can_be_operated(dags: DagBag, dag_id: str) -> None:
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
-def test_a_dag_file_is_thin(path: Path) -> None:
+def test_a_dag_file_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 120
 
 
 def test_every_param_of_the_feed_is_described_and_validated(dags: DagBag) -> None:
     params = dags.dags["generate_events"].params
-    for name, nonsense in {
+    for name, invalid_value in {
         "events_per_second": 0,
         "duration_seconds": 0,
         "rows_per_file": 0.5,
@@ -105,39 +105,39 @@ def test_every_param_of_the_feed_is_described_and_validated(dags: DagBag) -> Non
         assert param.description.endswith("."), name
         param.resolve()
         with pytest.raises(ParamValidationError):
-            param.resolve(nonsense)
+            param.resolve(invalid_value)
 
 
-def test_parsing_imports_nothing_heavy() -> None:
+def test_parsing_the_dags_imports_no_heavy_package() -> None:
     code = (
         "import runpy, sys\n"
         f"for path in {[str(path) for path in DAG_FILES]}: runpy.run_path(path)\n"
         "heavy = {'pyspark', 'great_expectations', 'pandas', 'pyarrow', 'numpy', 'faker'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
 
 
 def slots_of(dag: DAG) -> dict[str, int]:
-    """Return the most slots that the runs of a DAG hold at once, by pool; a sensor waits in the triggerer."""
-    held: dict[str, int] = {}
+    """Return how many slots of each pool all runs of a DAG can hold at once; sensors wait in the triggerer."""
+    tasks_by_pool: dict[str, int] = {}
     for task in dag.tasks:
         if not isinstance(task, StreamSensor):
-            held[task.pool] = held.get(task.pool, 0) + 1
-    return {pool: dag.max_active_runs * min(tasks, dag.max_active_tasks) for pool, tasks in held.items()}
+            tasks_by_pool[task.pool] = tasks_by_pool.get(task.pool, 0) + 1
+    return {pool: dag.max_active_runs * min(tasks, dag.max_active_tasks) for pool, tasks in tasks_by_pool.items()}
 
 
-def test_no_combination_of_runs_keeps_a_watcher_from_a_slot(dags: DagBag) -> None:
-    by_pool: dict[str, int] = {}
+def test_every_watcher_gets_a_slot_whatever_else_runs(dags: DagBag) -> None:
+    slots_by_pool: dict[str, int] = {}
     for dag in dags.dags.values():
         for pool, slots in slots_of(dag).items():
-            by_pool[pool] = by_pool.get(pool, 0) + slots
-    unknown = set(by_pool) - {"default_pool", *POOLS}
-    assert not unknown, "bootstrap makes the pools of include.platform.services.pools only"
-    most = sum(min(slots, POOLS[pool][0]) if pool in POOLS else slots for pool, slots in by_pool.items())
-    # Each watcher counts with its own slot.
-    assert most <= Settings.model_fields["parallelism"].default
+            slots_by_pool[pool] = slots_by_pool.get(pool, 0) + slots
+    unknown = set(slots_by_pool) - {"default_pool", *POOLS}
+    assert not unknown, "bootstrap creates only the pools of include.platform.services.pools"
+    max_slots = sum(min(slots, POOLS[pool][0]) if pool in POOLS else slots for pool, slots in slots_by_pool.items())
+    # The sum includes a slot for each watcher.
+    assert max_slots <= Settings.model_fields["parallelism"].default
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_the_stream_may_be_paused_for_months(dags: DagBag) -> None:
         assert limit > timedelta(days=365)
 
 
-def test_the_stream_takes_no_params_that_a_second_run_would_need(dags: DagBag) -> None:
+def test_the_stream_takes_no_params(dags: DagBag) -> None:
     assert not dags.dags["stream_events"].params

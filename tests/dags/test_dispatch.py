@@ -1,4 +1,4 @@
-"""Test the way of a failure to people, and what happens when a channel is down."""
+"""Test that a failure is sent to every channel, also after a channel was down."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Channels = Callable[..., None]
 
 @pytest.fixture
 def channels(monkeypatch: pytest.MonkeyPatch) -> Channels:
-    """Yield a function that creates Connections ``alert_<name>`` in the environment."""
+    """Return a function that puts Connections ``alert_<name>`` into the environment."""
 
     def make(**connections: dict[str, Any]) -> None:
         for name, connection in connections.items():
@@ -55,16 +55,16 @@ def deliveries(settings: Settings) -> list[tuple[Any, ...]]:
     return query(settings, "SELECT channel, occasion, state, attempts FROM shop.alert_deliveries ORDER BY delivery_id")
 
 
-def retry(settings: Settings) -> None:
-    """End the pauses of the channels."""
+def end_pauses(settings: Settings) -> None:
+    """End the pauses of channels that have failed, so that they are tried again at once."""
     query(settings, "UPDATE shop.alert_channels SET retry_at = now() RETURNING 1")
 
 
-def test_every_channel_is_notified_at_once_and_of_the_end(airflow: Settings, channels: Channels) -> None:
+def test_every_channel_is_notified_at_once_and_again_at_the_end(airflow: Settings, channels: Channels) -> None:
     ops = airflow.dsn("ops")
     with mail_server() as mailbox, web_hook() as hook, web_hook() as pager:
-        warning = hook_at(pager.url, min_severity="critical")
-        channels(team=mail(mailbox.port), program=hook_at(hook.url), pager=warning)
+        pager_connection = hook_at(pager.url, min_severity="critical")
+        channels(team=mail(mailbox.port), program=hook_at(hook.url), pager=pager_connection)
         raise_alert(ops, Alert("warning", "dag.task", "slow", "detail", key="slow"))
         raise_alert(ops, ALERT)
         send_now(ops)
@@ -88,11 +88,11 @@ def test_an_smtp_server_that_is_down_is_retried_until_it_is_up(airflow: Settings
         raise_alert(ops, ALERT)
         for _ in range(3):
             send_now(ops)
-            retry(airflow)
+            end_pauses(airflow)
         assert deliveries(airflow)[:2] == [("alert_program", "raised", "sent", 1), ("alert_team", "raised", "due", 3)]
         ((error,),) = query(airflow, "SELECT DISTINCT last_error FROM shop.alert_deliveries WHERE state = 'due'")
         assert "Connection refused" in error
-        # The channel has failed for long enough to raise an alert, which goes through the other one.
+        # The channel has failed often enough to raise an alert, which the other channel sends.
         assert hook.titles == ["raised: title", "raised: The channel alert_team cannot send messages"]
         with mail_server(mailbox):
             send_now(ops)
@@ -110,8 +110,8 @@ def test_a_webhook_that_answers_500_is_retried(airflow: Settings, channels: Chan
             ("due", 1, "127.0.0.1 answered 500: as it is told to.")
         ]
         send_now(ops)
-        assert len(hook.bodies) == 1, "it is left alone for a while"
-        retry(airflow)
+        assert len(hook.bodies) == 1, "the channel is not tried again at once"
+        end_pauses(airflow)
         send_now(ops)
         assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [("sent", 2, None)]
         assert hook.bodies[0]["delivery_id"] == hook.bodies[1]["delivery_id"]
@@ -129,14 +129,14 @@ def test_a_webhook_that_hangs_blocks_no_other_channel(
         raise_alert(ops, Alert("critical", "dag.task", "other", "detail"))
         began = time.monotonic()
         send_now(ops)
-        assert time.monotonic() - began < 7, "a request of its own accord ends after eight"
+        assert time.monotonic() - began < 7, "without this limit, a request ends after eight seconds"
         assert hook.titles == ["raised: title", "raised: other"]
         assert query(airflow, "SELECT last_error FROM shop.alert_channels WHERE failures > 0") == [
             ("it took longer than 1 s",)
         ]
-        retry(airflow)
+        end_pauses(airflow)
         send_now(ops)
-        # First the channel that was not tried yet, then the one that hung.
+        # The message that has not been tried yet is sent first, then the one that hung.
         assert hanging.titles == ["raised: title", "raised: other", "raised: title"]
 
 
@@ -153,14 +153,14 @@ def test_errors_of_channels_never_reach_the_code_that_raised_the_alert(
     assert "they stay in shop.alert_deliveries and are sent later" in caplog.text
 
 
-def test_without_a_channel_nothing_is_planned(airflow: Settings) -> None:
+def test_no_delivery_is_planned_without_a_channel(airflow: Settings) -> None:
     raise_alert(airflow.dsn("ops"), ALERT)
     send_now(airflow.dsn("ops"))
     assert deliveries(airflow) == []
 
 
-class Home:
-    """An Airflow with its own metadata database, as the platform's programs see it."""
+class AirflowHome:
+    """Run commands in an Airflow home with its own metadata database, as the platform's programs do."""
 
     def __init__(self, settings: Settings, metadata: Path, home: Path) -> None:
         home.mkdir()
@@ -182,44 +182,44 @@ class Home:
 
     def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
         """Add a Connection as a user does on the command line; the UI writes the same row."""
-        done = self.run("airflow", "connections", "add", conn_id, "--conn-json", json.dumps(connection))
-        assert done.returncode == 0, done.stdout + done.stderr
+        completed = self.run("airflow", "connections", "add", conn_id, "--conn-json", json.dumps(connection))
+        assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 @pytest.fixture
-def home(airflow: Settings, metadata: Path, tmp_path: Path) -> Home:
-    return Home(airflow, metadata, tmp_path / "dispatcher")
+def home(airflow: Settings, metadata: Path, tmp_path: Path) -> AirflowHome:
+    return AirflowHome(airflow, metadata, tmp_path / "dispatcher")
 
 
-def test_the_program_finds_connections_sends_and_forgets_those_that_are_gone(airflow: Settings, home: Home) -> None:
+def test_the_dispatcher_finds_new_channels_and_forgets_deleted_ones(airflow: Settings, home: AirflowHome) -> None:
     ops = airflow.dsn("ops")
     update_channels(ops, {"alert_gone": "info"})
     with web_hook() as hook:
         home.connect("alert_program", hook_at(hook.url, min_severity="critical"))
         raise_alert(ops, ALERT)
         raise_alert(ops, Alert("warning", "dag.task", "mild", "detail"))
-        done = home.run("include.airflow.alerting.dispatch")
-        assert done.returncode == 0, done.stdout + done.stderr
+        completed = home.run("include.airflow.alerting.dispatch")
+        assert completed.returncode == 0, completed.stdout + completed.stderr
         assert hook.titles == ["raised: title"]
         assert known_channels(ops) == ["alert_program"]
 
 
-def test_an_alert_test_prints_the_answer_of_each_channel(airflow: Settings, home: Home) -> None:
-    done = home.run("include.airflow.alerting.dispatch", "--test")
-    assert done.returncode == 1
-    assert "There is no channel: no Airflow connection has an id that begins with alert_" in done.stdout
+def test_a_test_alert_prints_the_result_for_each_channel(airflow: Settings, home: AirflowHome) -> None:
+    completed = home.run("include.airflow.alerting.dispatch", "--test")
+    assert completed.returncode == 1
+    assert "There is no channel: no Airflow connection has an id that begins with alert_" in completed.stdout
     with web_hook() as hook, web_hook([500]) as broken:
         home.connect("alert_program", hook_at(hook.url))
         home.connect("alert_broken", hook_at(broken.url, min_severity="critical"))
-        done = home.run("include.airflow.alerting.dispatch", "--test")
-        assert done.returncode == 1
-        assert [line for line in done.stdout.splitlines() if "alert_" in line] == [
+        completed = home.run("include.airflow.alerting.dispatch", "--test")
+        assert completed.returncode == 1
+        assert [line for line in completed.stdout.splitlines() if "alert_" in line] == [
             "✗ alert_broken (receives critical and worse): 127.0.0.1 answered 500: as it is told to.",
             "✓ alert_program (receives warning and worse): sent",
         ]
         assert hook.titles == ["raised: This is a test: alerts reach you here"]
-        done = home.run("include.airflow.alerting.dispatch", "--test")
-        assert done.returncode == 0, done.stdout
+        completed = home.run("include.airflow.alerting.dispatch", "--test")
+        assert completed.returncode == 0, completed.stdout
 
 
 @pytest.mark.timeout(600)

@@ -1,4 +1,4 @@
-"""Test shops whose feeds are in order: nothing alerts, no view is held back, and a missing delivery is reported."""
+"""Test that a normal feed raises no alert and holds back no view, and that a missing delivery is reported."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.timeout(600)
 
 DAY = timedelta(days=1)
 FRESH = "quality/events/events_are_fresh"
-_FILE_OF_A_DAY = 1500
+_ROWS_PER_DAY = 1500
 _HISTORY_ROWS, _HISTORY_BATCHES = 100_000, 10
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @pytest.fixture
 def feed(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
-    """Yield a function that sets how often the shop's feed delivers."""
+    """Return a function that sets how often the shop's feed delivers."""
 
     def set_feed(*, cadence_minutes: float = 5, quiet_days: str = "") -> Settings:
         monkeypatch.setenv("SHOPSTREAM_FEED_CADENCE_MINUTES", str(cadence_minutes))
@@ -55,8 +55,8 @@ def feed(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Se
     return set_feed
 
 
-def all_is_well(settings: Settings) -> None:
-    """Run every check: nothing fails, nothing alerts, and every view is published again."""
+def check_all_is_well(settings: Settings) -> None:
+    """Run every check; assert that nothing fails, no alert is open, and every view is published again."""
     before = last_published(settings)
     assert look(settings) == []
     assert open_alerts(settings) == {}
@@ -67,43 +67,43 @@ def all_is_well(settings: Settings) -> None:
 
 
 def load_day(settings: Settings, *, age: timedelta = timedelta(0)) -> None:
-    """Load the file of a day, as if it had come that long ago, six hours after the last of its events."""
-    came = datetime.now(UTC) - age
-    load(settings, list(ordinary(came - DAY - timedelta(hours=6), _FILE_OF_A_DAY, DAY)), ingested_at=came)
+    """Load the file of one day as if it had arrived ``age`` ago, six hours after its last event."""
+    arrived_at = datetime.now(UTC) - age
+    load(settings, list(ordinary(arrived_at - DAY - timedelta(hours=6), _ROWS_PER_DAY, DAY)), ingested_at=arrived_at)
 
 
-def a_year_ago(now: datetime, rows: int) -> list[Row]:
-    """Return a year-old history of one category, at the lower prices of then."""
-    some = [row for row in ordinary(now - 365 * DAY, 5000, timedelta(hours=1)) if row["category"] == "Books"]
+def year_old_history(now: datetime, rows: int) -> list[Row]:
+    """Return a year-old history of one category, at the lower prices of that time."""
+    templates = [row for row in ordinary(now - 365 * DAY, 5000, timedelta(hours=1)) if row["category"] == "Books"]
     history = []
     for number in range(rows):
-        row, moment = some[number % len(some)], now - 365 * DAY + timedelta(seconds=10 * number)
+        row, moment = templates[number % len(templates)], now - 365 * DAY + timedelta(seconds=10 * number)
         price = (Decimal(row["unit_price"]) / 2).quantize(Decimal("0.01")) + Decimal("0.01")
         changes = {"event_time": moment.isoformat(), "event_id": uuid7(moment), "unit_price": str(price)}
         history.append({**row, **changes})
     return history
 
 
-def test_a_backfill_beside_a_running_feed_is_no_drift(airflow: Settings) -> None:
+def test_a_backfill_beside_a_running_feed_is_not_reported_as_drift(airflow: Settings) -> None:
     load_hours(airflow)
-    all_is_well(airflow)
-    history = a_year_ago(datetime.now(UTC), _HISTORY_ROWS)
+    check_all_is_well(airflow)
+    history = year_old_history(datetime.now(UTC), _HISTORY_ROWS)
     part = len(history) // _HISTORY_BATCHES
     for number in range(_HISTORY_BATCHES):
         load(airflow, history[number * part : (number + 1) * part], ingested_at=datetime.now(UTC))
         load_good(airflow, 60)
         if number in (0, _HISTORY_BATCHES - 1):
-            all_is_well(airflow)
+            check_all_is_well(airflow)
     # Events that are loaded after the backfill are compared with current prices.
     load_good(airflow, 2500)
-    all_is_well(airflow)
+    check_all_is_well(airflow)
 
 
 def test_a_backfill_does_not_count_as_a_delivery_of_the_feed(airflow: Settings) -> None:
     load_hours(airflow)
-    all_is_well(airflow)
+    check_all_is_well(airflow)
     age_all(airflow, timedelta(hours=1))
-    load(airflow, a_year_ago(datetime.now(UTC), 1000), ingested_at=datetime.now(UTC))
+    load(airflow, year_old_history(datetime.now(UTC), 1000), ingested_at=datetime.now(UTC))
     look(airflow)
     assert FRESH in open_alerts(airflow)
 
@@ -112,22 +112,22 @@ def test_a_daily_feed_alerts_only_on_a_day_without_its_file(feed: Callable[..., 
     shop = feed(cadence_minutes=1440)
     for days in (3, 2, 1):
         load_day(shop, age=days * DAY)
-    all_is_well(shop)
+    check_all_is_well(shop)
     for _ in range(2):
         load_day(shop)
-        all_is_well(shop)
+        check_all_is_well(shop)
         age_all(shop, timedelta(hours=23.9))
     # The next file is six hours late, and then a day.
     age_all(shop, timedelta(hours=5))
-    all_is_well(shop)
+    check_all_is_well(shop)
     age_all(shop, timedelta(hours=2))
-    assert look(shop) == [], "it is told, and what was loaded is published all the same"
+    assert look(shop) == [], "the alert holds nothing back"
     assert set(open_alerts(shop)) == {FRESH}
     age_all(shop, timedelta(hours=17))
     look(shop)
     assert set(open_alerts(shop)) == {FRESH}
     load_day(shop)
-    all_is_well(shop)
+    check_all_is_well(shop)
 
 
 @pytest.mark.parametrize("cadence_minutes", [5, 1440])
@@ -142,18 +142,18 @@ def test_a_quiet_day_is_not_reported_but_the_day_after_is(
     shop = feed(cadence_minutes=cadence_minutes, quiet_days=weekday(0))
     for days in (3, 2, 1):
         load_day(shop, age=datetime.now(UTC) - midnight + (days - 1) * DAY + timedelta(minutes=1))
-    all_is_well(shop)
+    check_all_is_well(shop)
     # The day before yesterday had its file and yesterday was quiet; now the shop is open, but no file comes.
     age_all(shop, DAY)
     feed(cadence_minutes=cadence_minutes, quiet_days=f"{weekday(0)},{weekday(1)}")
-    all_is_well(shop)
+    check_all_is_well(shop)
     age_all(shop, DAY)
     feed(cadence_minutes=cadence_minutes, quiet_days=weekday(2))
     assert look(shop) == []
     assert FRESH in open_alerts(shop)
 
 
-# Planned work alerts nobody -----------------------------------------------------------------------------------------
+# Planned work sends no alert ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -165,8 +165,8 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
         yield receiver
 
 
-def watch(settings: Settings) -> None:
-    """Run everything that watches the platform once."""
+def monitor(settings: Settings) -> None:
+    """Run once everything that monitors the platform."""
     with suppress(ReportedFailure):
         diagnose_stream(ti=TI, second_look_seconds=0)
     evaluate_objectives(ti=TI)
@@ -174,8 +174,8 @@ def watch(settings: Settings) -> None:
 
 
 @contextmanager
-def living_driver(settings: Settings) -> Iterator[None]:
-    """Act as a driver of the stream in the database: write a heartbeat every second until the end."""
+def live_driver(settings: Settings) -> Iterator[None]:
+    """Imitate a driver of the stream in the database: write a heartbeat every second until the block ends."""
     query(
         settings,
         "INSERT INTO shop.runs (epoch, query, mode, host, pid, turned_at)"
@@ -188,72 +188,74 @@ def living_driver(settings: Settings) -> Iterator[None]:
             change = "heartbeat_at = clock_timestamp(), turned_at = clock_timestamp()"
             query(settings, f"UPDATE shop.runs SET {change} WHERE ended_at IS NULL RETURNING 1")
 
-    heart = threading.Thread(target=beat)
-    heart.start()
+    thread = threading.Thread(target=beat)
+    thread.start()
     try:
         yield
     finally:
         is_over.set()
-        heart.join()
+        thread.join()
         query(settings, "UPDATE shop.runs SET ended_at = clock_timestamp() WHERE ended_at IS NULL RETURNING 1")
 
 
-def work(settings: Settings, minutes: int) -> None:
-    """Let the feed deliver for so many minutes."""
+def continue_feed(settings: Settings, minutes: int) -> None:
+    """Let the feed deliver for some more minutes, and then monitor the platform."""
     age_all(settings, timedelta(minutes=minutes))
-    lives = "SELECT FROM shop.runs WHERE ended_at IS NULL AND heartbeat_at > clock_timestamp() - interval '5 seconds'"
-    wait_until(lambda: query(settings, lives), seconds=30, what="a heartbeat after the time that passed")
+    live_runs = (
+        "SELECT FROM shop.runs WHERE ended_at IS NULL AND heartbeat_at > clock_timestamp() - interval '5 seconds'"
+    )
+    wait_until(lambda: query(settings, live_runs), seconds=30, what="a heartbeat after the time that passed")
     load_good(settings, 600)
-    watch(settings)
+    monitor(settings)
 
 
 @pytest.fixture
-def shop_at_work(airflow: Settings, hook: Hook) -> Settings:
-    """Return a shop with some hours of events, which is watched."""
+def monitored_shop(airflow: Settings, hook: Hook) -> Settings:
+    """Return a shop with a few hours of events, and the desired state run."""
     load_hours(airflow)
     set_desired_state(airflow.dsn("ops"), "run")
-    with living_driver(airflow):
+    with live_driver(airflow):
         age_all(airflow, timedelta(hours=1))
     return airflow
 
 
-def test_a_pause_of_the_stream_sends_no_alert(shop_at_work: Settings, hook: Hook) -> None:
-    ops = shop_at_work.dsn("ops")
-    with living_driver(shop_at_work):
-        work(shop_at_work, 6)
+def test_a_pause_of_the_stream_sends_no_alert(monitored_shop: Settings, hook: Hook) -> None:
+    ops = monitored_shop.dsn("ops")
+    with live_driver(monitored_shop):
+        continue_feed(monitored_shop, 6)
         set_desired_state(ops, "stop")
     for minutes in (1, 20, 180):
-        age_all(shop_at_work, timedelta(minutes=minutes))
-        watch(shop_at_work)
+        age_all(monitored_shop, timedelta(minutes=minutes))
+        monitor(monitored_shop)
     assert hook.titles == []
     set_desired_state(ops, "run")
-    watch(shop_at_work)
-    with living_driver(shop_at_work):
+    monitor(monitored_shop)
+    with live_driver(monitored_shop):
         for minutes in (1, 10):
-            work(shop_at_work, minutes)
+            continue_feed(monitored_shop, minutes)
     assert hook.titles == []
-    assert open_alerts(shop_at_work) == {}
-    # Without a plan, the same is reported.
-    age_all(shop_at_work, timedelta(minutes=10))
-    watch(shop_at_work)
+    assert open_alerts(monitored_shop) == {}
+    # Without a plan, the same standstill is reported.
+    age_all(monitored_shop, timedelta(minutes=10))
+    monitor(monitored_shop)
     assert "raised: the stream: no driver" in hook.titles
 
 
-def test_an_announced_window_sends_no_alert(shop_at_work: Settings, hook: Hook) -> None:
-    ops = shop_at_work.dsn("ops")
-    with living_driver(shop_at_work):
+def test_a_maintenance_window_sends_no_alert(monitored_shop: Settings, hook: Hook) -> None:
+    ops = monitored_shop.dsn("ops")
+    with live_driver(monitored_shop):
         begins = datetime.now(UTC) + timedelta(minutes=10)
         announce_window(ops, "a new disk", length=timedelta(hours=1), began_at=begins)
-        work(shop_at_work, 9)
+        continue_feed(monitored_shop, 9)
         assert hook.titles == []
-        age_all(shop_at_work, timedelta(minutes=2))
+        age_all(monitored_shop, timedelta(minutes=2))
     for minutes in (1, 57):
-        age_all(shop_at_work, timedelta(minutes=minutes))
-        watch(shop_at_work)
+        age_all(monitored_shop, timedelta(minutes=minutes))
+        monitor(monitored_shop)
     assert hook.titles == []
-    age_all(shop_at_work, timedelta(minutes=2))
-    with living_driver(shop_at_work):
+    age_all(monitored_shop, timedelta(minutes=2))
+    with live_driver(monitored_shop):
         for minutes in (0, 1, 10):
-            work(shop_at_work, minutes)
+            continue_feed(monitored_shop, minutes)
     assert hook.titles == []
-    assert open_alerts(shop_at_work) == {}
+    assert open_alerts(monitored_shop) == {}
