@@ -211,7 +211,7 @@ def continue_feed(settings: Settings, minutes: int) -> None:
 
 @pytest.fixture
 def monitored_shop(airflow: Settings, hook: Hook) -> Settings:
-    """Return a shop with a few hours of events, and the desired state run."""
+    """Return a shop with a few hours of events whose stream should run."""
     load_hours(airflow)
     set_desired_state(airflow.dsn("ops"), "run")
     with live_driver(airflow):

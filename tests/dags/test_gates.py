@@ -1,4 +1,4 @@
-"""Test the gates before the feed and the stream: what they wait for, and that they say so."""
+"""Test the gates of the feed and the stream: the conditions that they wait for, and what they report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def run_row(airflow: Settings) -> Callable[[str], None]:
-    """Yield a function that sets columns of the stream's only run by SQL."""
+    """Return a function that updates columns of the stream's only run with SQL assignments."""
     with transaction(airflow.dsn("owner")) as cursor:
         cursor.execute(
             "INSERT INTO shop.runs (epoch, query, mode, host, pid) VALUES (1, %s, 'continuous', 'here', 1)",
@@ -44,7 +44,7 @@ def _ready(settings: Settings, **changes: Any) -> StreamReadyTrigger:
 
 
 def _execute(sensor: Any) -> None:
-    """Call it without the guard that allows it only in a task's process."""
+    """Execute a sensor without the guard that allows this only in the process of a task."""
     sensor.execute.__wrapped__(sensor, {})
 
 
@@ -54,7 +54,7 @@ async def _first_event(trigger: Any) -> dict[str, str]:
     raise AssertionError("the trigger ended without an event")
 
 
-def test_it_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
+def test_the_feed_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
     assert _ready(airflow).look() == {"stream": "the stream has never run"}
 
 
@@ -74,30 +74,30 @@ def test_it_waits_for_the_first_run_of_the_stream(airflow: Settings) -> None:
         ),
     ],
 )
-def test_it_waits_for_a_live_stream_that_keeps_up(
+def test_the_feed_waits_for_a_live_stream_that_keeps_up(
     airflow: Settings, run_row: Callable[[str], None], assignments: str, expected: dict[str, str]
 ) -> None:
     run_row(assignments)
     assert _ready(airflow).look() == expected
 
 
-def test_it_waits_for_free_space_on_every_disk(airflow: Settings, run_row: Any) -> None:
+def test_the_feed_waits_for_free_space_on_every_disk(airflow: Settings, run_row: Any) -> None:
     trigger = _ready(airflow, min_free_gib=1e6, directory=str(airflow.landing_dir / "not" / "yet"))
     assert trigger.look()["disk"].endswith("below the limit of 1e+06")
 
 
-def test_it_waits_for_all_that_is_missing_at_once(airflow: Settings, run_row: Callable[[str], None]) -> None:
+def test_the_feed_waits_until_every_condition_is_met(airflow: Settings, run_row: Callable[[str], None]) -> None:
     run_row("backlog_files = 99")
     set_desired_state(airflow.dsn("ops"), "drain")
     assert set(_ready(airflow, min_free_gib=1e6).look()) == {"desired_state", "backlog", "disk"}
 
 
-def test_it_waits_for_a_database_that_is_down(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_feed_waits_while_the_database_is_down(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_OPS", '{"conn_type": "postgres", "host": "/nowhere"}')
     assert "PostgreSQL cannot be reached" in _ready(airflow).look()["database"]
 
 
-def test_the_trigger_opens_when_the_stream_is_ready_and_says_what_it_waited_for(
+def test_the_trigger_fires_when_the_stream_is_ready_and_logs_each_reason_to_wait(
     airflow: Settings, run_row: Callable[[str], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = ""
@@ -118,7 +118,7 @@ def test_the_trigger_opens_when_the_stream_is_ready_and_says_what_it_waited_for(
         return await event
 
     assert asyncio.run(asyncio.wait_for(scenario(), 20)) == {}
-    # One line for each change, not for each look.
+    # There is one line for each change, not for each poll.
     assert log.count("Waiting:") == 2
 
 
@@ -140,7 +140,7 @@ def test_waiting_does_not_block_the_event_loop(airflow: Settings) -> None:
     assert asyncio.run(asyncio.wait_for(scenario(), 20)) == 20
 
 
-def test_the_trigger_gives_up_at_its_deadline_with_what_is_missing(airflow: Settings) -> None:
+def test_the_trigger_ends_at_its_deadline_and_reports_the_missing_conditions(airflow: Settings) -> None:
     event = asyncio.run(_first_event(_ready(airflow, deadline=time.time())))
     assert event == {"stream": "the stream has never run"}
 
@@ -180,24 +180,26 @@ def test_the_stream_is_not_started_while_its_desired_state_is_stop(airflow: Sett
     assert "asked to stop" in StreamWantedTrigger(conn_id="shop_ops", deadline=0).look()["desired_state"]
 
 
-def test_a_gate_that_stays_closed_says_why() -> None:
+def test_a_gate_that_stays_closed_reports_the_reasons() -> None:
     sensor = StreamReadySensor(task_id="gate", timeout=1800)
     with pytest.raises(AirflowSensorTimeout, match=r"stayed closed for 0:30:00: no stream; no room\."):
         sensor.resume({}, {"stream": "no stream", "disk": "no room"})
 
 
-def test_a_long_pause_fails_no_gate() -> None:
-    """A pause is planned, so the feed skips its run without mentioning the missing driver."""
+def test_a_long_pause_of_the_stream_does_not_fail_a_gate() -> None:
+    """The pause is planned, so the feed skips its run and does not mention the missing driver."""
     sensor = StreamReadySensor(task_id="gate", timeout=1800)
     with pytest.raises(AirflowSkipException, match="the stream was asked to stop"):
         sensor.resume({}, {"desired_state": "the stream was asked to stop", "stream": "the stream ended"})
 
 
-def test_a_database_that_ends_during_a_query_is_tolerated(airflow: Settings) -> None:
-    asks = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
+def test_a_database_outage_during_a_query_is_tolerated(airflow: Settings) -> None:
+    waiting_queries = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
     with ThreadPoolExecutor(1) as threads, transaction(airflow.dsn("owner")) as cursor:
         cursor.execute("LOCK TABLE shop.runs")
-        looked = threads.submit(_ready(airflow).look)
-        wait_until(lambda: query(airflow, asks) == [()], seconds=10, what="the question that waits for the lock")
+        result = threads.submit(_ready(airflow).look)
+        wait_until(
+            lambda: query(airflow, waiting_queries) == [()], seconds=10, what="the query that waits for the lock"
+        )
         cut_connections(airflow, "shop_ops")
-        assert set(looked.result(10)) == {"database"}
+        assert set(result.result(10)) == {"database"}

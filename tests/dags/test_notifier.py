@@ -1,4 +1,4 @@
-"""Test that a failure opens one alert, and the next success ends it."""
+"""Test that a failure opens one alert, and that the next success ends it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TI = {"dag_id": "refresh_views", "task_id": "refresh", "map_index": 3, "run_id":
 
 
 def _task_context(**changes: Any) -> dict[str, Any]:
-    """Return what a task's callback gets, as far as it matters here."""
+    """Return the context that the callback of a task receives, with only the fields that it uses."""
     task = SimpleNamespace(owner="shop-data", downstream_list=[])
     return {"ti": SimpleNamespace(**{**TI, **changes}), "task": task, "exception": None}
 
@@ -55,8 +55,8 @@ def _failure() -> Exception:
         return error
 
 
-def test_a_mapped_task_is_named_by_its_stable_label(airflow: Settings) -> None:
-    """Another view before it moves the index, and the success of one must not end the other's alert."""
+def test_a_mapped_task_is_identified_by_its_label(airflow: Settings) -> None:
+    """The index of a view changes when others are added, so it must not decide which alert a success ends."""
     ShopstreamNotifier()(_task_context(rendered_map_index="mart_b"))
     for label in ("mart_a", "mart_b"):
         context = _task_context(rendered_map_index=label)
@@ -66,7 +66,7 @@ def test_a_mapped_task_is_named_by_its_stable_label(airflow: Settings) -> None:
         assert _states(airflow) == [("failed: refresh_views.refresh[mart_b]", 1, RUN_ID, resolution)]
 
 
-def test_a_failed_task_is_reported_with_its_causes_and_where_to_look(airflow: Settings) -> None:
+def test_a_failed_task_is_reported_with_its_causes_and_links(airflow: Settings) -> None:
     context = _task_context() | {"exception": _failure()}
     ShopstreamNotifier(severity="warning")(context)
     assert _alerts(airflow) == [
@@ -91,7 +91,7 @@ def test_a_task_that_was_killed_is_reported_without_an_error(airflow: Settings) 
     assert "killed or lost" in alert["title"]
 
 
-def test_a_failed_run_is_reported_unless_its_task_was(airflow: Settings) -> None:
+def test_a_failed_run_is_reported_unless_one_of_its_tasks_was(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context())
     ShopstreamNotifier()(_run_context())
     assert [one["source"] for one in _alerts(airflow)] == ["refresh_views.refresh[3]"]
@@ -109,7 +109,7 @@ def test_a_failed_run_is_reported_unless_its_task_was(airflow: Settings) -> None
     }
 
 
-def test_a_repeated_failure_is_one_alert_that_counts(airflow: Settings) -> None:
+def test_a_repeated_failure_is_counted_in_one_alert(airflow: Settings) -> None:
     notifier = ShopstreamNotifier()
     notifier(_task_context(run_id="an earlier run"))
     notifier(_task_context())
@@ -120,7 +120,7 @@ def test_a_repeated_failure_is_one_alert_that_counts(airflow: Settings) -> None:
     ]
 
 
-def test_a_milder_alert_of_a_task_does_not_hide_a_failed_run(airflow: Settings) -> None:
+def test_a_warning_about_a_task_does_not_hide_a_failed_run(airflow: Settings) -> None:
     raise_alert(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail", run_id=RUN_ID))
     ShopstreamNotifier()(_run_context("refresh"))
     assert [one["source"] for one in _alerts(airflow)] == ["refresh.task", "refresh"]
@@ -129,12 +129,12 @@ def test_a_milder_alert_of_a_task_does_not_hide_a_failed_run(airflow: Settings) 
 def test_a_task_that_raised_its_own_alerts_gets_no_further_one(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context() | {"exception": ReportedFailure("3 checks failed")})
     assert _alerts(airflow) == []
-    # It does not count as a silent death either.
+    # Nor does it count as a task that ended without a report.
     began = datetime.now(UTC) - timedelta(minutes=1)
     assert has_notified(airflow.dsn("ops"), "refresh_views.refresh[3]", "refresh_views", RUN_ID, began)
 
 
-def test_a_failed_try_is_an_event_of_its_kind(airflow: Settings) -> None:
+def test_a_failed_try_is_reported_once_for_each_reason(airflow: Settings) -> None:
     notifier = ShopstreamNotifier(severity="warning", is_event=True, quiet_seconds=60)
     for text in ("the driver is gone", "the driver is gone", "the master is gone"):
         notifier(_task_context() | {"exception": PlatformError(text)})
@@ -162,10 +162,12 @@ def test_a_later_successful_run_ends_the_alert_of_a_failed_run(airflow: Settings
         _succeed(*downstream, run_id=run_id)
         assert [resolution for *_, resolution in _states(airflow)] == [None]
     _succeed("one_failed", run_id="a later run")
-    assert [resolution for *_, resolution in _states(airflow)] == ["recovered"], "a watcher only runs when a task fails"
+    assert [resolution for *_, resolution in _states(airflow)] == ["recovered"], (
+        "a watcher task runs only after a failure, so it is not the last task"
+    )
 
 
-def test_an_alert_that_cannot_be_written_is_in_the_log(
+def test_an_alert_that_cannot_be_written_is_logged(
     airflow: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_OPS", '{"conn_type": "postgres", "host": "/nowhere"}')

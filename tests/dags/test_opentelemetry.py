@@ -18,36 +18,36 @@ from include.settings import Settings
 
 @dataclass
 class Collector:
-    """The requests that a collector has received."""
+    """Collect the names of the metrics, spans and services in the received requests."""
 
     url: str = ""
     metrics: set[str] = field(default_factory=set)
     spans: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
 
-    def take(self, path: str, body: bytes) -> None:
+    def receive(self, path: str, body: bytes) -> None:
         if path == "/v1/metrics":
             for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-                self._note(resource.resource)
+                self._add_services(resource.resource)
                 self.metrics |= {metric.name for scope in resource.scope_metrics for metric in scope.metrics}
         elif path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                self._note(resource.resource)
+                self._add_services(resource.resource)
                 self.spans |= {span.name for scope in resource.scope_spans for span in scope.spans}
 
-    def _note(self, resource: Any) -> None:
+    def _add_services(self, resource: Any) -> None:
         self.services |= {one.value.string_value for one in resource.attributes if one.key == "service.name"}
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    """Yield an OTLP receiver over HTTP."""
+    """Yield a collector that receives OTLP over HTTP."""
     received = Collector()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.take(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
+            received.receive(self.path, gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -65,8 +65,10 @@ def collector() -> Iterator[Collector]:
 def test_a_run_sends_metrics_and_traces(
     database: Settings, collector: Collector, start_dag: Callable[..., Any]
 ) -> None:
-    told = database.model_copy(update={"otlp_endpoint": collector.url})
-    start_dag(Settings.model_validate(told.model_dump(exclude_unset=True)), "evaluate_objectives").succeed(seconds=120)
+    changed = database.model_copy(update={"otlp_endpoint": collector.url})
+    start_dag(Settings.model_validate(changed.model_dump(exclude_unset=True)), "evaluate_objectives").succeed(
+        seconds=120
+    )
     assert any(name.startswith("airflow.") for name in collector.metrics)
     assert collector.spans
     assert collector.services == {"airflow"}

@@ -1,4 +1,4 @@
-"""Test how the stream's driver is launched and watched; test_whole_dags.py has whole runs."""
+"""Test how the stream's driver is launched and monitored. Whole runs are in test_whole_dags.py."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def _command(operator: StreamSubmitOperator, settings: Settings, extra: dict[str
     return operator._get_hook()._build_spark_submit_command(operator.application)
 
 
-def test_the_driver_is_a_spark_submit_of_the_job(operator: StreamSubmitOperator, airflow: Settings) -> None:
+def test_the_job_is_submitted_to_the_cluster_with_spark_submit(
+    operator: StreamSubmitOperator, airflow: Settings
+) -> None:
     command = _command(operator, airflow, {})
     (jar,) = (package_directory("pyspark") / "jars").glob("spark-core_*.jar")
     master = f"spark://127.0.0.1:{airflow.ports['spark-master']}"
@@ -89,7 +91,7 @@ def test_the_connection_decides_where_the_job_runs(operator: StreamSubmitOperato
     assert confs["spark.pyspark.python"] == "/opt/python"
     assert confs["spark.driver.extraJavaOptions"].endswith(" -XX:+UseZGC")
     assert confs["spark.cores.max"] == "8"
-    # Executors on other machines must find the driver, and Spark knows its address better.
+    # Executors on other machines must reach the driver, so Spark chooses its address.
     assert "spark.driver.host" not in confs
     assert "SPARK_LOCAL_IP" not in operator._submit_env
     assert confs["spark.executorEnv.PYTHONPATH"] == str(REPOSITORY)
@@ -100,8 +102,8 @@ def _confs(command: list[str]) -> dict[str, str]:
     return dict(value.split("=", 1) for option, value in pairs if option == "--conf")
 
 
-def test_the_driver_gets_no_secret_of_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {
+def test_the_driver_receives_no_secret_of_airflow(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
         "PATH": "/bin",
         "AIRFLOW__CORE__FERNET_KEY": "secret",
         "AIRFLOW_CONN_SHOP_OWNER": "secret",
@@ -112,7 +114,7 @@ def test_the_driver_gets_no_secret_of_airflow(airflow: Settings, monkeypatch: py
         "SHOPSTREAM_HOME": "relative",
         "SHOPSTREAM_TRIGGER_SECONDS": "1",
     }
-    environment = submit_environment(given, airflow)
+    environment = submit_environment(variables, airflow)
     assert "secret" not in environment.values()
     assert environment["PATH"] == f"{Path(sys.executable).parent}:/bin"
     assert environment["SHOPSTREAM_TRIGGER_SECONDS"] == "1"
@@ -121,8 +123,8 @@ def test_the_driver_gets_no_secret_of_airflow(airflow: Settings, monkeypatch: py
     assert environment["SHOPSTREAM_LANDING"] == str(airflow.landing_dir)
 
 
-def test_the_driver_has_the_addresses_of_its_own_machine(airflow: Settings) -> None:
-    given = {
+def test_the_driver_uses_the_spark_and_addresses_of_its_own_machine(airflow: Settings) -> None:
+    variables = {
         "PATH": "/bin",
         "JAVA_HOME": "/java",
         "SPARK_HOME": "/spark",
@@ -130,16 +132,16 @@ def test_the_driver_has_the_addresses_of_its_own_machine(airflow: Settings) -> N
         "PYTHONPATH": "/a",
     }
     environment = submit_environment(
-        given, airflow, job_home="/opt/shopstream", changes={"SHOPSTREAM_HOME": "/var/lib/shopstream"}
+        variables, airflow, job_home="/opt/shopstream", changes={"SHOPSTREAM_HOME": "/var/lib/shopstream"}
     )
     assert {"SPARK_HOME", "SPARK_LOCAL_IP"}.isdisjoint(environment)
-    # Without it Spark's launcher would use the runtime behind ours, which refuses Spark's arguments.
+    # Without JAVA_HOME, Spark's launcher would use another Java, which refuses Spark's arguments.
     assert environment["JAVA_HOME"] == "/java"
     assert environment["PYTHONPATH"] == "/opt/shopstream"
     assert environment["SHOPSTREAM_HOME"] == "/var/lib/shopstream"
 
 
-def test_a_master_that_is_down_is_refused_at_once(operator: StreamSubmitOperator, monkeypatch: Any) -> None:
+def test_a_master_that_is_down_is_reported_at_once(operator: StreamSubmitOperator, monkeypatch: Any) -> None:
     port, rest_port = free_ports(2)
     with pytest.raises(PlatformError, match=f"cannot be reached at 127.0.0.1, port {port}: .*make up"):
         check_reachable("127.0.0.1", port, rest_port)
@@ -174,7 +176,7 @@ class _Master(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def master(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Yield the states of drivers that the master of the Spark connection reports."""
+    """Yield the states of drivers that the Spark master reports; tests change them."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Master)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     variable = f"AIRFLOW_CONN_{SPARK_CONN_ID.upper()}"
@@ -199,7 +201,7 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     assert operator._driver_id == old
 
     take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "worker", 2, None, f"/work/{new}"))
-    # A user's own driver after it does not belong to the cluster.
+    # The next driver was started by a user and does not belong to the cluster.
     take_epoch(airflow.dsn("ingest"), "events", Driver("continuous", "laptop", 3, None, "/home/me"))
     for state in ("RUNNING", "FINISHED"):
         master[new] = state
@@ -207,20 +209,22 @@ def test_a_relaunched_driver_is_followed_to_its_new_id(
     assert operator._driver_id == new
 
 
-def test_a_database_outage_during_a_query_costs_no_try(
+def test_a_database_outage_during_a_query_does_not_fail_the_try(
     operator: StreamSubmitOperator, airflow: Settings, master: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver, dsn = "driver-20261124035623-0002", airflow.dsn("ops")
     _prepare(operator, airflow)
     operator._driver_id = driver
-    asks = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
+    waiting_queries = "SELECT FROM pg_locks WHERE relation = 'shop.runs'::regclass AND NOT granted"
     with ThreadPoolExecutor(1) as threads, transaction(airflow.dsn("owner")) as cursor:
         cursor.execute("LOCK TABLE shop.runs")
         report = threads.submit(operator._report, dsn, 7, {})
-        wait_until(lambda: query(airflow, asks) == [()], seconds=10, what="the question that waits for the lock")
+        wait_until(
+            lambda: query(airflow, waiting_queries) == [()], seconds=10, what="the query that waits for the lock"
+        )
         cut_connections(airflow, "shop_ops")
         assert report.result(10) == 7
-    # After a crash of the machine the worker was relaunched, and PostgreSQL is not back yet.
+    # After a crash of the machine, the driver is being relaunched while PostgreSQL is still down.
     master[driver] = "RELAUNCHING"
     monkeypatch.setattr("include.airflow.spark.operators._MASTER_TIMEOUT_SECONDS", 0)
     with database_away(airflow), pytest.raises(PlatformError, match=f"gave no state of {driver}"):
@@ -228,7 +232,7 @@ def test_a_database_outage_during_a_query_costs_no_try(
     assert operator._status_within_timeout(driver, {}) == "RELAUNCHING"
 
 
-def test_a_link_is_published_once(operator: StreamSubmitOperator) -> None:
+def test_a_link_is_published_only_when_it_changes(operator: StreamSubmitOperator) -> None:
     pushed: list[tuple[str, str]] = []
     context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.append((key, value)))}
     for url in (None, "http://worker/1", "http://worker/1", "http://worker/2"):

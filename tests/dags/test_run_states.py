@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 240
 
 @pytest.fixture
 def playground(airflow: Settings) -> Settings:
-    """Return an instance with hours of good events, published."""
+    """Return an instance with hours of good events, which are published."""
     load_hours(airflow)
     assert refresh(airflow) == []
     return airflow
@@ -35,7 +35,7 @@ def playground(airflow: Settings) -> Settings:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a checkout in which a suite may be renamed."""
+    """Return a copy of the checkout, so that a test can rename a suite."""
     for name in ("dags", "expectations", "include"):
         shutil.copytree(REPOSITORY / name, tmp_path / "checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "checkout"
@@ -43,7 +43,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(playground: Settings, checkout: Path, metadata: Path, tmp_path: Path) -> Any:
-    """Yield a function that starts runs of ``refresh_views`` from that checkout."""
+    """Yield a function that starts runs of ``refresh_views`` from the copy of the checkout."""
     runs: list[DagTest] = []
 
     def start() -> DagTest:
@@ -53,11 +53,11 @@ def run(playground: Settings, checkout: Path, metadata: Path, tmp_path: Path) ->
         return runs[-1]
 
     yield start
-    for one in runs:
-        one.stop()
+    for started in runs:
+        started.stop()
 
 
-def critical(playground: Settings) -> set[str]:
+def critical_alerts(playground: Settings) -> set[str]:
     return {key for key, (severity, _) in open_alerts(playground).items() if severity == "critical"}
 
 
@@ -77,7 +77,7 @@ def test_the_run_fails_when_a_view_is_held_back_or_failed(
         damage = threading.Thread(target=breakage.damage, args=(kind.name,))
         damage.start()
         wait_until((playground.root / "broken.json").exists, seconds=60, what="the damage to wait for a refresh")
-        # It depends on the moment whether the gate of this run saw the new rows.
+        # This run may succeed or fail: timing decides whether its gate sees the new rows.
         run().end(seconds=TIMEOUT_SECONDS)
         damage.join(60)
     else:
@@ -88,15 +88,15 @@ def test_the_run_fails_when_a_view_is_held_back_or_failed(
     published = {name for name, moment in last_published(playground).items() if moment > before[name]}
     if kind.is_blocking:
         assert published == set()
-        assert critical(playground) == {f"quality/{kind.suite}/{kind.check}"}, "one cause, one alert"
+        assert critical_alerts(playground) == {f"quality/{kind.suite}/{kind.check}"}, "one cause raises one alert"
         assert f"{kind.suite}: {kind.check}" in log
     elif kind.name == "stale-view":
         assert published == set(views.list_views()) - {STALE_VIEW}
-        (failed,) = {key for key in critical(playground) if "publish" in key}
+        (failed,) = {key for key in critical_alerts(playground) if "publish" in key}
         assert failed.startswith("failed: refresh_views.publish[")
     else:
         assert published == set(views.list_views())
-        assert critical(playground) == set()
+        assert critical_alerts(playground) == set()
     assert "Callback failed" not in log
 
 
@@ -107,11 +107,11 @@ def test_the_run_after_the_repair_succeeds(playground: Settings, run: Any) -> No
     breakage.repair()
     repaired = run()
     repaired.succeed(seconds=TIMEOUT_SECONDS)
-    assert critical(playground) == set()
+    assert critical_alerts(playground) == set()
     assert assets(repaired) == set(views.list_views()), "each publication is an event of the view's asset"
 
 
-def test_the_run_succeeds_when_a_person_overrides_the_checks(playground: Settings, run: Any) -> None:
+def test_the_run_succeeds_when_a_user_overrides_the_checks(playground: Settings, run: Any) -> None:
     Breakage(playground, deliver).damage("doubled-price")
     run().fail(seconds=TIMEOUT_SECONDS)
     before = last_published(playground)
@@ -123,9 +123,9 @@ def test_the_run_succeeds_when_a_person_overrides_the_checks(playground: Setting
     run().fail(seconds=TIMEOUT_SECONDS)
 
 
-def test_a_view_that_is_held_for_long_has_no_second_alert(playground: Settings, checkout: Path, run: Any) -> None:
+def test_a_view_that_stays_held_back_raises_no_second_alert(playground: Settings, checkout: Path, run: Any) -> None:
     Breakage(playground, deliver, checkout / "expectations").damage(RENAMED_SUITE)
     query(playground, "UPDATE shop.refreshes SET finished_at = finished_at - interval '1 hour' RETURNING 1")
     log = run().fail(seconds=TIMEOUT_SECONDS)
     assert f"{len(views.list_views())} views are stale" in log
-    assert critical(playground) == {"quality/events/suite_runs"}
+    assert critical_alerts(playground) == {"quality/events/suite_runs"}

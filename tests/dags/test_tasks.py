@@ -1,4 +1,4 @@
-"""Test the bodies of the tasks as plain functions on a real database."""
+"""Test the functions behind the tasks, without DAGs, on a real database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _query(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def test_generate_delivers_with_the_params_of_the_form(airflow: Settings) -> None:
+def test_the_feed_is_generated_with_the_params_of_the_form(airflow: Settings) -> None:
     totals = feed.generate(FEED)
     manifests = [read_manifest(path) for path in sorted(airflow.manifest_dir.iterdir())]
     assert (totals["files"], totals["rows"], totals["valid"]) == (2, 100, 100)
@@ -45,12 +45,12 @@ def test_generate_delivers_with_the_params_of_the_form(airflow: Settings) -> Non
     assert sorted(path.name for path in airflow.landing_dir.iterdir()) == [one.file for one in manifests]
 
 
-def test_an_empty_rate_means_that_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_rate_means_the_rate_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOPSTREAM_FEED_EVENTS_PER_SECOND", "40")
     assert feed.generate({**FEED, "events_per_second": None})["rows"] == 20
 
 
-def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
+def test_aggregates_that_differ_from_the_events_fail_the_audit(airflow: Settings) -> None:
     load_batch(airflow.dsn("owner"), [make_event(), make_event(event_type="view")])
     views.advance(timeout_seconds=60)
     views.audit(timeout_seconds=60)
@@ -59,10 +59,10 @@ def test_facts_that_drifted_fail_the_audit(airflow: Settings) -> None:
         views.audit(timeout_seconds=60)
 
 
-def _suites(directory: Path, *, table: str = "shop.alerts", severity: str = "info", more: str = "") -> Path:
+def _suites(directory: Path, *, table: str = "shop.alerts", severity: str = "info", options: str = "") -> Path:
     """Return a directory with one suite whose only check fails, and with the suites that publication requires."""
     check = "{name: never, expect: expect_table_row_count_to_equal, value: -1, severity: " + severity + "}"
-    (directory / "only.yml").write_text(f"table: {table}\n{more}checks:\n  - {check}\n")
+    (directory / "only.yml").write_text(f"table: {table}\n{options}checks:\n  - {check}\n")
     return fill_up(directory)
 
 
@@ -77,15 +77,15 @@ def test_every_view_is_refreshed_and_none_is_stale(airflow: Settings, tmp_path: 
     assert {name for (name,) in _query(airflow, "SELECT view_name FROM shop.refreshes")} == set(view_names())
 
 
-def test_partitions_are_created_in_advance_and_old_files_removed(airflow: Settings) -> None:
+def test_partitions_are_created_in_advance_and_new_files_are_kept(airflow: Settings) -> None:
     before = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
     maintenance.maintain_partitions()
     after = _query(airflow, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.events'::regclass")
     assert after > before
-    kept = airflow.archive_dir / "new.csv"
-    kept.touch()
+    new_file = airflow.archive_dir / "new.csv"
+    new_file.touch()
     maintenance.prune_files()
-    assert kept.exists()
+    assert new_file.exists()
 
 
 SUITE = """\
@@ -98,7 +98,7 @@ checks:
 """
 
 
-def test_failed_and_broken_suites_are_listed_and_hide_no_other(airflow: Settings, tmp_path: Path) -> None:
+def test_failed_and_broken_suites_are_listed_and_the_others_still_run(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "a_fails.yml").write_text(SUITE.format(expected=7, severity="critical"))
     (tmp_path / "b_is_wrong.yml").write_text(SUITE.format(expected=7, severity="critcal"))
     (tmp_path / "c_warns.yml").write_text(SUITE.format(expected=8, severity="warning"))
@@ -109,7 +109,7 @@ def test_failed_and_broken_suites_are_listed_and_hide_no_other(airflow: Settings
     assert message.startswith("2 critical failures:\n- a_fails: no_alert_yet: 0; expected: ")
     assert "b_is_wrong.yml:6: severity critcal does not exist; did you mean critical?" in message
     assert "c_warns" not in message
-    # d_holds counts the alerts of the three suites before it.
+    # The suite d_holds passes: it expects the three alerts of the suites before it.
     assert _query(airflow, "SELECT suite, verdict, run_id FROM shop.quality_runs ORDER BY suite") == [
         ("a_fails", "failed", "run-1"),
         ("b_is_wrong", "broken", "run-1"),
@@ -123,7 +123,7 @@ def test_failed_and_broken_suites_are_listed_and_hide_no_other(airflow: Settings
     ]
 
 
-def test_a_warning_is_one_alert_until_its_check_holds(airflow: Settings, tmp_path: Path) -> None:
+def test_a_warning_is_one_alert_until_its_check_passes(airflow: Settings, tmp_path: Path) -> None:
     (tmp_path / "warns.yml").write_text(SUITE.format(expected=9, severity="warning"))
     quality.check_suites(str(tmp_path), ti=TI)
     quality.check_suites(str(tmp_path), ti=TI)
@@ -136,14 +136,14 @@ def test_a_warning_is_one_alert_until_its_check_holds(airflow: Settings, tmp_pat
 
 
 def test_the_scope_of_a_run_is_a_param(airflow: Settings, tmp_path: Path) -> None:
-    suites = _suites(tmp_path, more="window: {column: raised_at, first: 1 hour, longest: 1 day}\n")
+    suites = _suites(tmp_path, options="window: {column: raised_at, first: 1 hour, longest: 1 day}\n")
     for scope in ("window", "full"):
         quality.check_suites(str(suites), params={"scope": scope}, ti=TI)
     scopes = "SELECT scope FROM shop.quality_runs WHERE suite = 'only' ORDER BY quality_run_id"
     assert _query(airflow, scopes) == [("window",), ("full",)]
 
 
-def test_a_held_view_fails_only_its_own_task(airflow: Settings, tmp_path: Path) -> None:
+def test_a_view_that_is_held_back_fails_only_its_own_task(airflow: Settings, tmp_path: Path) -> None:
     suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")
     audited = views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
     with pytest.raises(ReportedFailure, match=r"shop\.mart_daily_kpis is held back, .*: only: never"):
@@ -151,7 +151,7 @@ def test_a_held_view_fails_only_its_own_task(airflow: Settings, tmp_path: Path) 
     views.publish("mart_revenue_hourly", audited, timeout_seconds=60)
 
 
-def test_a_held_view_is_not_also_reported_as_stale(airflow: Settings, tmp_path: Path) -> None:
+def test_a_view_that_is_held_back_is_not_also_reported_as_stale(airflow: Settings, tmp_path: Path) -> None:
     suites = str(_suites(tmp_path, table="shop.mart_daily_kpis", severity="critical"))
     audited = views.build_and_audit(timeout_seconds=60, directory=suites, ti=TI)
     for name in audited["ready"]:
@@ -160,14 +160,14 @@ def test_a_held_view_is_not_also_reported_as_stale(airflow: Settings, tmp_path: 
     _query(airflow, old.format("mart_daily_kpis"))
     with pytest.raises(ReportedFailure, match=r"1 views are stale:\n- mart_daily_kpis: .*, held back: only: never$"):
         views.check_freshness(60.0)
-    # A stale view that nothing holds back is reported.
+    # A stale view that is not held back is reported.
     _query(airflow, old.format("mart_revenue_hourly"))
     with pytest.raises(AirflowFailException, match="2 views are stale") as failure:
         views.check_freshness(60.0)
     assert not isinstance(failure.value, ReportedFailure)
 
 
-def test_only_the_views_that_are_named_are_refreshed(airflow: Settings, tmp_path: Path) -> None:
+def test_only_the_requested_views_are_refreshed(airflow: Settings, tmp_path: Path) -> None:
     params = {"views": ["mart_revenue_hourly", "mart_daily_kpis"]}
     suites = str(_suites(tmp_path))
     audited = views.build_and_audit(timeout_seconds=60, directory=suites, params=params, ti=TI)
@@ -176,35 +176,35 @@ def test_only_the_views_that_are_named_are_refreshed(airflow: Settings, tmp_path
         views.list_views({"views": ["mart_daily"]})
 
 
-def test_nothing_is_published_when_a_gate_is_closed(airflow: Settings, tmp_path: Path) -> None:
-    suites = _suites(tmp_path, severity="critical", more="holds_publication: true\n")
+def test_nothing_is_published_when_a_gate_fails(airflow: Settings, tmp_path: Path) -> None:
+    suites = _suites(tmp_path, severity="critical", options="holds_publication: true\n")
     with pytest.raises(
         ReportedFailure, match=r"^Nothing is published, readers keep the previous rows:\n- only: never$"
     ):
         views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
 
 
-def test_no_suite_at_all_is_a_failure(airflow: Settings, tmp_path: Path) -> None:
+def test_a_check_without_any_suite_fails(airflow: Settings, tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match="contains no suite"):
         quality.check_suites(str(tmp_path), ti=TI)
 
 
 def test_an_approval_covers_the_checks_of_its_preview(airflow: Settings, tmp_path: Path) -> None:
-    """The approval covers these checks, whatever has failed since."""
+    """The approval covers only these checks, and not one that fails later."""
     with pytest.raises(AirflowFailException, match="no view is held back"):
         publication.preview({"view": None, "reason": "a sale"})
     suites = _suites(tmp_path, table="shop.mart_daily_kpis", severity="critical")
     views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
     params = {"view": "mart_daily_kpis", "reason": "a sale", "hours": None}
-    seen = publication.preview(params)
-    assert seen == {
+    preview = publication.preview(params)
+    assert preview == {
         "text": "only: never.\n\nThe decision covers these checks:\n- `only/never`",
         "covers": ["only/never"],
     }
     suite = (tmp_path / "only.yml").read_text()
     (tmp_path / "only.yml").write_text(suite + suite.splitlines()[-1].replace("name: never", "name: neither") + "\n")
     views.build_and_audit(timeout_seconds=60, directory=str(suites), ti=TI)
-    answers = {"preview": seen, "approve": {"responded_by_user": {"id": "7", "name": "otto"}}}
+    answers = {"preview": preview, "approve": {"responded_by_user": {"id": "7", "name": "otto"}}}
     publication.decide(params, ti=SimpleNamespace(xcom_pull=lambda task_ids: answers[task_ids]))
     assert _query(airflow, "SELECT granted_by, reason, covers, is_once FROM shop.publication_overrides") == [
         ("otto", "a sale", ["only/never"], True)

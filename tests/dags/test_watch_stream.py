@@ -1,4 +1,4 @@
-"""Test the diagnosis of the stream as a task, and the end of a driver that it finds stuck."""
+"""Test the task that diagnoses the stream, and ends a driver that hangs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _open_run(settings: Settings, *, log_path: str | None = None) -> None:
     )
 
 
-def _stop_its_heart(settings: Settings) -> None:
+def _expire_heartbeat(settings: Settings) -> None:
     _write(
         settings,
         "UPDATE shop.runs "
@@ -78,7 +78,7 @@ def test_a_new_platform_raises_no_alert(airflow: Settings, caplog: pytest.LogCap
     stream.diagnose_stream(TI)
 
 
-def test_each_finding_is_an_alert_until_it_is_gone(airflow: Settings) -> None:
+def test_each_finding_raises_an_alert_until_it_is_over(airflow: Settings) -> None:
     _open_run(airflow)
     _write(airflow, "UPDATE shop.runs SET paused = 'the disk is full', backlog_files = 501")
     for _ in range(2):
@@ -92,10 +92,10 @@ def test_each_finding_is_an_alert_until_it_is_gone(airflow: Settings) -> None:
     _write(airflow, "UPDATE shop.runs SET backlog_files = 0")
     stream.diagnose_stream(TI)
     assert _open_keys(airflow) == ["watch_stream: intake_paused"]
-    _stop_its_heart(airflow)
+    _expire_heartbeat(airflow)
     with pytest.raises(ReportedFailure, match="no heartbeat"):
         stream.diagnose_stream(TI, second_look_seconds=0)
-    # A critical finding as well, with what was done about it.
+    # A critical finding raises an alert too, and fails the task.
     assert _open_keys(airflow) == ["watch_stream: intake_paused", "watch_stream: no_heartbeat"]
     _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp(), paused = NULL")
     stream.diagnose_stream(TI)
@@ -112,8 +112,8 @@ def test_full_disks_and_many_rejects_are_found(airflow: Settings, monkeypatch: p
 
 def test_only_a_confirmed_finding_is_acted_upon(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     _open_run(airflow, log_path=f"/work/{DRIVER}")
-    _stop_its_heart(airflow)
-    monkeypatch.setattr(stream, "cluster_of", lambda *_: pytest.fail("a driver was ended that had come back"))
+    _expire_heartbeat(airflow)
+    monkeypatch.setattr(stream, "cluster_of", lambda *_: pytest.fail("a driver that works again was ended"))
 
     def beat(_: float) -> None:
         _write(airflow, "UPDATE shop.runs SET heartbeat_at = clock_timestamp()")
@@ -132,41 +132,39 @@ def test_only_a_confirmed_finding_is_acted_upon(airflow: Settings, monkeypatch: 
         ("/home/me", r"not started by a Spark cluster, so end it by hand \(it runs in /home/me\)"),
     ],
 )
-def test_a_driver_that_cannot_be_ended_is_part_of_the_failure(
+def test_the_failure_names_a_driver_that_cannot_be_ended(
     airflow: Settings, monkeypatch: pytest.MonkeyPatch, log_path: str, outcome: str
 ) -> None:
     (port,) = free_ports(1)
     connection = {"conn_type": "spark", "host": "spark://127.0.0.1", "port": 1, "extra": {"rest-port": port}}
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_CLUSTER", json.dumps(connection))
     _open_run(airflow, log_path=log_path)
-    _stop_its_heart(airflow)
+    _expire_heartbeat(airflow)
     with pytest.raises(ReportedFailure, match=f"^no heartbeat\n- The driver sent .*\n.*{outcome}"):
         stream.diagnose_stream(TI, second_look_seconds=0)
 
 
 @pytest.mark.timeout(720)
-def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> None:
+def test_a_hanging_driver_is_replaced(database: Settings, start_dag: Any) -> None:
     settings = with_spark_ports(database)
     ops = settings.dsn("ops")
     with running_spark(settings):
         stream = start_dag(settings, "stream_events")
-        _wait_for_turns(ops, after=None)
+        _wait_for_next_driver(ops, after=None)
         first = stream_status(ops)
         with _stopped(_pid(settings)):
-            # Time passes, and a stopped process writes no heartbeat.
-            _stop_its_heart(settings)
+            # Pretend that time has passed: a stopped process writes no heartbeat.
+            _expire_heartbeat(settings)
             log = start_dag(settings, "watch_stream").fail(seconds=120)
-            assert re.search(
-                r"no heartbeat\W.*The driver sent no heartbeat for \d+ s; limit 30 s", log, re.DOTALL
-            )
+            assert re.search(r"no heartbeat\W.*The driver sent no heartbeat for \d+ s; limit 30 s", log, re.DOTALL)
             assert re.search(
                 f"The Spark cluster was told to end {first.driver_id} .*{first.driver_id}.* submitted", log
             )
-            _wait_for_turns(ops, after=first.epoch)
+            _wait_for_next_driver(ops, after=first.epoch)
         assert stream_status(ops).driver_id != first.driver_id
         log = start_dag(settings, "watch_stream").succeed(seconds=120)
         assert re.search(r"Epoch \d+: started \d+ s ago, heartbeat \d+ s ago, loop turned \d+ s ago; 0 files", log)
-        # One alert of the watch, none of the run whose task has reported, and one of the try that lost its driver.
+        # One alert is about the heartbeat, and one about the try that lost its driver. The failed run adds none.
         assert sorted(_alerts(settings)) == [
             ("critical", "watch_stream.diagnose_stream", "the stream: no heartbeat"),
             ("warning", "stream_events.run_stream", "run_stream failed: The stream's driver ended as KILLED."),
@@ -175,15 +173,15 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
         stream.succeed(seconds=60)
 
 
-def _wait_for_turns(dsn: str, *, after: int | None) -> None:
-    """Wait until a driver with the given epoch runs its loop."""
+def _wait_for_next_driver(dsn: str, *, after: int | None) -> None:
+    """Wait until a driver of another epoch runs its loop."""
 
-    def turns() -> bool:
+    def runs_its_loop() -> bool:
         status = stream_status(dsn)
         age, run = status.turned_age_seconds, status.run_age_seconds
         return status.epoch != after and age is not None and run is not None and age < run - 1
 
-    wait_until(turns, seconds=180, what=f"a driver that follows epoch {after}")
+    wait_until(runs_its_loop, seconds=180, what=f"a driver that follows epoch {after}")
 
 
 def _pid(settings: Settings) -> int:

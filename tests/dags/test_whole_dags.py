@@ -1,4 +1,4 @@
-"""Run every DAG together as ``airflow dags test`` does: real Spark, real Postgres, real files."""
+"""Run the DAGs together as ``airflow dags test`` does, with real Spark, PostgreSQL and files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
     ops = settings.dsn("ops")
     with running_spark(settings):
         stream = start_dag(settings, "stream_events")
-        # Its gate waits, in place of the triggerer, until the stream that starts beside it is alive.
+        # The gate of the feed waits, here without a triggerer, until the stream that starts beside it is alive.
         feed = start_dag(settings, "generate_events", {"duration_seconds": 4, "rows_per_file": 100, "seed": 5})
 
         log = feed.succeed(seconds=TIMEOUT_SECONDS)
@@ -41,12 +41,12 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
         first = stream_status(ops)
         _kill_driver(settings)
         runs = [start_dag(settings, dag_id) for dag_id in ("refresh_views", "maintain_partitions")]
-        refreshed, maintained = (run.succeed(seconds=TIMEOUT_SECONDS) for run in runs)
-        assert re.search(r"mart_daily_kpis: [1-9]\d* rows published in", refreshed)
-        assert "Every view is up to date." in refreshed
-        assert "partitions created in advance" in maintained
-        checked = start_dag(settings, "check_quality").succeed(seconds=TIMEOUT_SECONDS)
-        assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", checked)
+        refresh_log, maintenance_log = (run.succeed(seconds=TIMEOUT_SECONDS) for run in runs)
+        assert re.search(r"mart_daily_kpis: [1-9]\d* rows published in", refresh_log)
+        assert "Every view is up to date." in refresh_log
+        assert "partitions created in advance" in maintenance_log
+        quality_log = start_dag(settings, "check_quality").succeed(seconds=TIMEOUT_SECONDS)
+        assert re.search(r"events \(shop.events\): \d+ checks in .* 0 critical failures", quality_log)
 
         second = _successor_of(first, ops)
         # The worker has restarted it under the same id, and the task continues to watch it.
@@ -70,16 +70,16 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
 
 
 def _wait_for_manifests(settings: Settings) -> None:
-    """Wait until Postgres has what the manifests say."""
+    """Wait until PostgreSQL has as many rows as the manifests list."""
     manifests = [read_manifest(path) for path in settings.manifest_dir.iterdir()]
     expected = (sum(one.valid for one in manifests), sum(one.duplicates for one in manifests))
 
-    def loaded() -> tuple[int, int]:
+    def loaded_rows() -> tuple[int, int]:
         with transaction(settings.dsn("ops")) as cursor:
             cursor.execute("SELECT coalesce(sum(accepted), 0), coalesce(sum(duplicate), 0) FROM shop.files")
             return cursor.fetchone()
 
-    wait_until(lambda: loaded() == expected, seconds=30, what=f"{expected} accepted and duplicate rows")
+    wait_until(lambda: loaded_rows() == expected, seconds=30, what=f"{expected} accepted and duplicate rows")
 
 
 def _kill_driver(settings: Settings) -> None:
