@@ -41,7 +41,7 @@ from tests.support.waiting import wait_until
 settings = with_spark_ports(Settings(home=sys.argv[1]))
 claim_home(settings)
 make_directories(settings)
-(fields,) = [one for one in airflow_connections(settings) if one["conn_id"] == "spark_cluster"]
+(fields,) = [row for row in airflow_connections(settings) if row["conn_id"] == "spark_cluster"]
 connection = Connection(**{name: value for name, value in fields.items() if name != "description"})
 cluster = cluster_of(connection, settings)
 with running_spark(settings):

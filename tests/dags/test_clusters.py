@@ -60,7 +60,7 @@ def test_empty_fields_of_airflows_form_are_ignored() -> None:
     assert SparkExtra.of("spark", {"queue": "", "keytab": None, "namespace": ""}) == SparkExtra()
 
 
-def test_executors_without_a_checkout_get_the_bundle(airflow: Settings) -> None:
+def test_executors_without_a_checkout_receive_the_code_bundle(airflow: Settings) -> None:
     extra = json.dumps({"job-master": "spark://m:7077", "bundle": "/shared/code.zip", "pyspark-home": "/opt/spark"})
     spark = Connection(conn_id="spark", conn_type="spark", host="spark://m", extra=extra)
     submission = cluster_of(spark, airflow).submission(airflow, "jobs/stream_events.py", [])
@@ -160,7 +160,7 @@ def test_a_stopped_task_deletes_the_driver_pod(operator: StreamSubmitOperator, p
         operator._cluster.kill(str(operator._pod))
 
 
-def test_a_namespace_that_cannot_be_seen_is_refused_at_once(operator: StreamSubmitOperator, pods: Pods) -> None:
+def test_a_namespace_that_cannot_be_listed_is_reported_at_once(operator: StreamSubmitOperator, pods: Pods) -> None:
     pods.namespace = "another"
     with pytest.raises(PlatformError, match=r"the namespace shopstream cannot be listed: \(403\).*rbac.yaml"):
         operator._cluster.check_reachable()

@@ -122,7 +122,7 @@ def test_a_password_that_the_platform_changed_is_written_to_the_connection(
     record = tmp_path / "written.json"
     connections = airflow_connections(database)
     bring_connections(session, connections, record)
-    changed = [{**one, "password": "new"} if one["conn_id"] == "shop_ops" else one for one in connections]
+    changed = [{**row, "password": "new"} if row["conn_id"] == "shop_ops" else row for row in connections]
     assert bring_connections(session, changed, record) == []
     assert fields_of(session, "shop_ops")["password"] == "new"
 

@@ -1,4 +1,4 @@
-"""Test that a failure is sent to every channel, also after a channel was down."""
+"""Test that alerts reach every channel, including one that was down for a while."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_a_daily_feed_alerts_only_on_a_day_without_its_file(feed: Callable[..., 
         load_day(shop)
         check_all_is_well(shop)
         age_all(shop, timedelta(hours=23.9))
-    # The next file is six hours late, and then a day.
+    # The next file is five hours late now, then seven hours, and at last a day.
     age_all(shop, timedelta(hours=5))
     check_all_is_well(shop)
     age_all(shop, timedelta(hours=2))
@@ -143,7 +143,7 @@ def test_a_quiet_day_is_not_reported_but_the_day_after_is(
     for days in (3, 2, 1):
         load_day(shop, age=datetime.now(UTC) - midnight + (days - 1) * DAY + timedelta(minutes=1))
     check_all_is_well(shop)
-    # The day before yesterday had its file and yesterday was quiet; now the shop is open, but no file comes.
+    # The day before yesterday had its file, and yesterday was quiet. Today the shop is open, but no file arrives.
     age_all(shop, DAY)
     feed(cadence_minutes=cadence_minutes, quiet_days=f"{weekday(0)},{weekday(1)}")
     check_all_is_well(shop)

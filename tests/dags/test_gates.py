@@ -165,7 +165,7 @@ def test_a_closed_gate_is_deferred_with_the_limits_of_the_settings(
     assert (trigger.max_backlog_files, trigger.min_free_gib) == (7, 0.5)
     assert trigger.directory == str(airflow.landing_dir)
     assert time.time() + 90 < trigger.deadline <= time.time() + 100
-    # Airflow's own limit comes later, so the trigger can say what it waited for.
+    # Airflow's own timeout is longer, so that the trigger can first report what it waited for.
     assert deferred.value.timeout.total_seconds() > 100
 
 

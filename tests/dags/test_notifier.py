@@ -94,7 +94,7 @@ def test_a_task_that_was_killed_is_reported_without_an_error(airflow: Settings) 
 def test_a_failed_run_is_reported_unless_one_of_its_tasks_was(airflow: Settings) -> None:
     ShopstreamNotifier()(_task_context())
     ShopstreamNotifier()(_run_context())
-    assert [one["source"] for one in _alerts(airflow)] == ["refresh_views.refresh[3]"]
+    assert [alert["source"] for alert in _alerts(airflow)] == ["refresh_views.refresh[3]"]
     # Scheduled runs of two DAGs can have the same id.
     ShopstreamNotifier()(_run_context("refresh"))
     assert _alerts(airflow)[1] == {
@@ -123,7 +123,7 @@ def test_a_repeated_failure_is_counted_in_one_alert(airflow: Settings) -> None:
 def test_a_warning_about_a_task_does_not_hide_a_failed_run(airflow: Settings) -> None:
     raise_alert(dsn_of(OPS_CONN_ID), Alert("warning", "refresh.task", "title", "detail", run_id=RUN_ID))
     ShopstreamNotifier()(_run_context("refresh"))
-    assert [one["source"] for one in _alerts(airflow)] == ["refresh.task", "refresh"]
+    assert [alert["source"] for alert in _alerts(airflow)] == ["refresh.task", "refresh"]
 
 
 def test_a_task_that_raised_its_own_alerts_gets_no_further_one(airflow: Settings) -> None:

@@ -36,7 +36,7 @@ class Collector:
                 self.spans |= {span.name for scope in resource.scope_spans for span in scope.spans}
 
     def _add_services(self, resource: Any) -> None:
-        self.services |= {one.value.string_value for one in resource.attributes if one.key == "service.name"}
+        self.services |= {item.value.string_value for item in resource.attributes if item.key == "service.name"}
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_task_that_was_stopped_does_not_succeed(operator: StreamSubmitOperator
 
 
 class _Master(BaseHTTPRequestHandler):
-    """Answer requests about drivers as a master does over REST."""
+    """Answer requests about drivers like the REST server of a Spark master."""
 
     states: ClassVar[dict[str, str]] = {}
 

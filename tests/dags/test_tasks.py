@@ -40,9 +40,9 @@ def test_the_feed_is_generated_with_the_params_of_the_form(airflow: Settings) ->
     totals = feed.generate(FEED)
     manifests = [read_manifest(path) for path in sorted(airflow.manifest_dir.iterdir())]
     assert (totals["files"], totals["rows"], totals["valid"]) == (2, 100, 100)
-    assert [one.rows for one in manifests] == [60, 40]
-    assert {one.seed for one in manifests} == {3}
-    assert sorted(path.name for path in airflow.landing_dir.iterdir()) == [one.file for one in manifests]
+    assert [manifest.rows for manifest in manifests] == [60, 40]
+    assert {manifest.seed for manifest in manifests} == {3}
+    assert sorted(path.name for path in airflow.landing_dir.iterdir()) == [manifest.file for manifest in manifests]
 
 
 def test_an_empty_rate_means_the_rate_of_the_settings(airflow: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

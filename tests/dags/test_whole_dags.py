@@ -72,7 +72,7 @@ def test_all_dags_work_together(database: Settings, start_dag: Callable[..., Dag
 def _wait_for_manifests(settings: Settings) -> None:
     """Wait until PostgreSQL has as many rows as the manifests list."""
     manifests = [read_manifest(path) for path in settings.manifest_dir.iterdir()]
-    expected = (sum(one.valid for one in manifests), sum(one.duplicates for one in manifests))
+    expected = (sum(manifest.valid for manifest in manifests), sum(manifest.duplicates for manifest in manifests))
 
     def loaded_rows() -> tuple[int, int]:
         with transaction(settings.dsn("ops")) as cursor:

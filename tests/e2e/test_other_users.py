@@ -77,7 +77,7 @@ def rest_status(settings: Settings, path: str, body: object = None, **headers: s
 
 
 def drivers(settings: Settings) -> set[str]:
-    """Return the drivers that the worker has started so far."""
+    """Return the ids of the drivers that the worker has started so far."""
     return {path.name for path in (settings.root / "spark" / "work").glob("driver-*")}
 
 
@@ -95,7 +95,7 @@ def processes_of(platform: Platform) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Return whether a process still runs and is no zombie."""
+    """Return whether a process still runs and is not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -103,7 +103,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:
-    """Return the children of a process; none if it has ended."""
+    """Return the children of a process, or none if it has ended."""
     try:
         return process.children()
     except psutil.NoSuchProcess:
@@ -253,7 +253,7 @@ def test_a_driver_cannot_be_submitted_by_rpc_without_the_secret(settings: Settin
         outputs = [pool.submit(submit, settings, stranger, *options) for options in ([], guess)]
     assert not [output.result() for output in outputs if "successfully submitted" in output.result()]
     assert drivers(settings) == before
-    # With the secret, the same driver is accepted, so the secret alone made the difference.
+    # With the secret, the same driver is accepted, so nothing else in the request was wrong.
     assert "successfully submitted" in submit(
         settings, command_of_owner(), "--properties-file", str(rpc_properties(settings))
     )
@@ -295,7 +295,7 @@ def driver_jvm(platform: Platform) -> psutil.Process:
 
 def listening_ports(process: psutil.Process) -> list[int]:
     """Return the TCP ports on which a process listens."""
-    return [one.laddr.port for one in process.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
+    return [socket.laddr.port for socket in process.net_connections(kind="tcp") if socket.status == psutil.CONN_LISTEN]
 
 
 def test_no_command_line_shows_a_secret(platform: Platform) -> None:
@@ -330,7 +330,7 @@ def test_another_user_cannot_read_any_process(platform: Platform) -> None:
     readable_files = knock("readable", *files)
     # Everyone can open these files of a process that has ended, but they are empty.
     alive = [process for process in processes if is_alive(process)]
-    assert [file for file in readable_files if any(file.startswith(f"/proc/{one.pid}/") for one in alive)] == []
+    assert [file for file in readable_files if any(file.startswith(f"/proc/{process.pid}/") for process in alive)] == []
 
 
 def test_the_driver_refuses_other_users(platform: Platform) -> None:
