@@ -124,7 +124,7 @@ def test_each_kind_is_caught_reported_once_and_recovers(playground: Settings, su
     assert resolution == "recovered"
     assert all(last_published(playground)[name] > after[name] for name in views.list_views())
     good = 6660 + (2500 if kind.is_blocking else 0) + (2 * DAY_ROWS if kind.name == "volume-drop" else 0)
-    assert bool(failures) == kind.is_red
+    assert bool(failures) == kind.fails
     assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [(good, good)]
 
 

@@ -156,9 +156,7 @@ def test_a_stopped_driver_is_replaced(database: Settings, start_dag: Any) -> Non
             # Time passes, and a stopped process writes no heartbeat.
             _stop_its_heart(settings)
             log = start_dag(settings, "watch_stream").fail(seconds=120)
-            assert re.search(
-                r"no heartbeat\W.*The driver sent no heartbeat for \d+ s; limit 30 s", log, re.DOTALL
-            )
+            assert re.search(r"no heartbeat\W.*The driver sent no heartbeat for \d+ s; limit 30 s", log, re.DOTALL)
             assert re.search(
                 f"The Spark cluster was told to end {first.driver_id} .*{first.driver_id}.* submitted", log
             )
