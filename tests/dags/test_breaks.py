@@ -109,7 +109,7 @@ def test_each_kind_is_caught_reported_once_and_recovers(playground: Settings, su
         load_good(playground, 2500)
     look(playground, suites)
     assert open_alerts(playground)[key][1] > occurrences
-    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "told once"
+    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "reported once"
 
     breakage.repair()
     load_good(playground, 60)

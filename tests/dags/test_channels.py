@@ -157,7 +157,7 @@ def test_an_smtp_server_that_refuses_the_recipient(connect: Connect) -> None:
 def test_a_webhook_that_refuses_the_message(connect: Connect, hook: Hook, status: int) -> None:
     hook.answers = [status]
     channel = connect(conn_type="http", host=hook.url)
-    with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as it is told to\.$"):
+    with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as the test says\.$"):
         channel.send(message())
     channel.send(message())
     assert len(hook.bodies) == 2
