@@ -11,7 +11,7 @@ from include.alerts.state import Alert
 from include.settings import Settings
 
 # Prefix of the line with the answer, since Airflow may also write to standard output.
-ANSWER = "told: "
+ANSWER = "notified: "
 
 
 @dataclass(frozen=True)

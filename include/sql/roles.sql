@@ -23,8 +23,8 @@ ALTER ROLE shop_quality SET default_transaction_read_only = on;
 ALTER ROLE shop_quality SET statement_timeout = '5min';
 ALTER ROLE shop_analyst SET default_transaction_read_only = on;
 ALTER ROLE shop_analyst SET statement_timeout = '2min';
--- Less than SHOPSTREAM_STALL_SECONDS: a batch that waits for somebody's lock fails for a reason that is not its files', and
--- is tried again. Otherwise its driver would be ended as stuck, and that counts against the files in the end.
+-- Less than SHOPSTREAM_STALL_SECONDS: a batch that waits for a lock fails for a reason that is not a fault of its files,
+-- and is retried. Otherwise its driver would be ended as stuck, which finally counts against the files.
 ALTER ROLE shop_ingest SET lock_timeout = '1min';
 -- Readers cannot take the last connections: the stream, Airflow and the checks need theirs (max_connections is 100 unless
 -- it was changed). A session that is left open in a transaction ends, for it holds a connection and old rows.

@@ -109,7 +109,7 @@ def test_each_kind_of_break_is_found_reported_once_and_resolved(playground: Sett
         load_good(playground, 2500)
     look(playground, suites)
     assert open_alerts(playground)[key][1] > occurrences
-    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "there is one alert"
+    assert query(playground, "SELECT count(*) FROM shop.alerts WHERE key = %s", key) == [(1,)], "reported once"
 
     breakage.repair()
     load_good(playground, 60)
@@ -124,7 +124,7 @@ def test_each_kind_of_break_is_found_reported_once_and_resolved(playground: Sett
     assert resolution == "recovered"
     assert all(last_published(playground)[name] > after[name] for name in views.list_views())
     good_events = 6660 + (2500 if kind.is_blocking else 0) + (2 * DAY_ROWS if kind.name == "volume-drop" else 0)
-    assert bool(failures) == kind.is_red
+    assert bool(failures) == kind.fails
     assert query(playground, "SELECT count(*), count(DISTINCT event_id) FROM shop.events") == [
         (good_events, good_events)
     ]

@@ -157,7 +157,7 @@ def test_a_mail_fails_if_the_smtp_server_refuses_the_recipient(connect: Connect)
 def test_an_error_status_of_a_webhook_is_reported(connect: Connect, hook: Hook, status: int) -> None:
     hook.answers = [status]
     channel = connect(conn_type="http", host=hook.url)
-    with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as it is told to\.$"):
+    with pytest.raises(ChannelError, match=rf"^127\.0\.0\.1 answered {status}: as the test says\.$"):
         channel.send(message())
     channel.send(message())
     assert len(hook.bodies) == 2

@@ -107,7 +107,7 @@ def test_a_webhook_that_answers_500_is_retried(airflow: Settings, channels: Chan
         raise_alert(ops, ALERT)
         send_now(ops)
         assert query(airflow, "SELECT state, attempts, last_error FROM shop.alert_deliveries") == [
-            ("due", 1, "127.0.0.1 answered 500: as it is told to.")
+            ("due", 1, "127.0.0.1 answered 500: as the test says.")
         ]
         send_now(ops)
         assert len(hook.bodies) == 1, "the channel is not tried again at once"
@@ -214,7 +214,7 @@ def test_a_test_alert_prints_the_result_for_each_channel(airflow: Settings, home
         completed = home.run("include.airflow.alerting.dispatch", "--test")
         assert completed.returncode == 1
         assert [line for line in completed.stdout.splitlines() if "alert_" in line] == [
-            "✗ alert_broken (receives critical and worse): 127.0.0.1 answered 500: as it is told to.",
+            "✗ alert_broken (receives critical and worse): 127.0.0.1 answered 500: as the test says.",
             "✓ alert_program (receives warning and worse): sent",
         ]
         assert hook.titles == ["raised: This is a test: alerts reach you here"]

@@ -65,8 +65,8 @@ def collector() -> Iterator[Collector]:
 def test_a_run_sends_metrics_and_traces(
     database: Settings, collector: Collector, start_dag: Callable[..., Any]
 ) -> None:
-    changed = database.model_copy(update={"otlp_endpoint": collector.url})
-    start_dag(Settings.model_validate(changed.model_dump(exclude_unset=True)), "evaluate_objectives").succeed(
+    settings = database.model_copy(update={"otlp_endpoint": collector.url})
+    start_dag(Settings.model_validate(settings.model_dump(exclude_unset=True)), "evaluate_objectives").succeed(
         seconds=120
     )
     assert any(name.startswith("airflow.") for name in collector.metrics)

@@ -53,7 +53,7 @@ def test_up_and_down_on_an_external_server(cluster: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "told"),
+    ("corrupt", "message"),
     [
         (lambda passfile: passfile.unlink(), "pgpass is missing"),
         (lambda passfile: passfile.chmod(0o644), "is open to others"),
@@ -66,13 +66,13 @@ def test_up_and_down_on_an_external_server(cluster: Settings) -> None:
     ids=["missing", "open", "no role", "wrong"],
 )
 def test_an_external_server_that_cannot_be_used_is_refused(
-    cluster: Settings, corrupt: Callable[[Path], object], told: str
+    cluster: Settings, corrupt: Callable[[Path], object], message: str
 ) -> None:
     with temporary_home() as home:
         settings = Platform(home).settings.model_copy(update={"database_host": str(cluster.socket_dir)})
         settings.secrets_dir.mkdir(mode=0o700)
         shutil.copy(cluster.passfile, settings.passfile)
         corrupt(settings.passfile)
-        with pytest.raises(PlatformError, match=told):
+        with pytest.raises(PlatformError, match=message):
             Startup(settings, Report(Console(file=io.StringIO())), services=["postgres"]).run()
         assert not Supervisor(settings).is_up

@@ -262,18 +262,18 @@ def test_ignored_entries_are_shown_in_the_status(database: Settings) -> None:
     (database.landing_dir / "orders.tsv").write_text("rows")
     (database.landing_dir / os.fsdecode(b"caf\xe9.xlsx")).write_text("rows")
 
-    def told() -> int:
+    def ignored() -> int:
         admission.next_batch()
         admission._turn()
         return stream_status(database.dsn("ops")).ignored_files
 
-    wait_until(lambda: told() == 2, seconds=10, what="two ignored files")
+    wait_until(lambda: ignored() == 2, seconds=10, what="two ignored files")
     status = stream_status(database.dsn("ops"))
     assert set(status.ignored_examples) == {"orders.tsv", "caf\\xe9.xlsx"}
     assert status.ignored_since is not None
     for path in database.landing_dir.iterdir():
         path.unlink()
-    wait_until(lambda: told() == 0, seconds=10, what="no ignored files")
+    wait_until(lambda: ignored() == 0, seconds=10, what="no ignored files")
     admission.close()
     status = stream_status(database.dsn("ops"))
     assert (status.ignored_since, status.ignored_examples) == (None, [])

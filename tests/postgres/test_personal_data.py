@@ -233,7 +233,7 @@ def _error_of(database: Settings, statement: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "expected"),
     [
         (f"SELECT '{SECRET}'::integer", 'invalid input syntax for type integer: "…"'),
         (f"SELECT E'a\"\\n{SECRET}'::uuid", 'invalid input syntax for type uuid: "…"'),
@@ -248,11 +248,11 @@ def _error_of(database: Settings, statement: str) -> str:
     ],
 )
 def test_messages_of_postgresql_lose_only_the_values_that_they_quote(
-    database: Settings, statement: str, told: str
+    database: Settings, statement: str, expected: str
 ) -> None:
     message = _error_of(database, statement)
     assert SECRET in message or "nothing" in message
-    assert without_rows(message) == told
+    assert without_rows(message) == expected
 
 
 @pytest.mark.parametrize("corrupt", [float, int, datetime.fromisoformat], ids=["float", "int", "time"])

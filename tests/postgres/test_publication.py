@@ -182,8 +182,8 @@ def test_a_required_suite_that_cannot_be_used_holds_publication(
     database: Settings, tmp_path: Path, name: str, corrupt: Callable[[Path], None], message: str
 ) -> None:
     bring(database)
-    told: list[SuiteOutcome] = []
-    found = auditor(database, tmp_path, on_outcome=told.append)
+    outcomes: list[SuiteOutcome] = []
+    found = auditor(database, tmp_path, on_outcome=outcomes.append)
     path, table = tmp_path / f"{name}.yml", f"shop.{name}"
     is_renamed_view = name == VIEW and message.endswith("rename it to {name}.yml") and "sales" in message
     corrupt(path)
@@ -197,7 +197,9 @@ def test_a_required_suite_that_cannot_be_used_holds_publication(
     wanted = message.format(path=path, name=name, table=table, stem=path.with_suffix(""), directory=tmp_path)
     assert wanted in audit.held[VIEW]
     assert set(audit.held) == (set(view_names()) if name == "events" else {VIEW})
-    assert [one.suite.name for one in told if one.verdict == "broken"] == [name], "the unusable suite has its own alert"
+    assert [one.suite.name for one in outcomes if one.verdict == "broken"] == [name], (
+        "the unusable suite has its own alert"
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,16 +89,16 @@ def full_disk(database: Settings) -> Iterator[None]:
 
 
 def test_an_outage_is_sent_even_if_the_database_has_no_room_to_record_it(database: Settings, full_disk: None) -> None:
-    told: list[Notice] = []
+    notices: list[Notice] = []
 
     def send(notice: Notice) -> list[str]:
-        told.append(notice)
+        notices.append(notice)
         return ["alert_team"]
 
     outages = Outages(database.dsn("ops"), PROGRAMS, send=send)
     for seconds in (45.0, 55.0):
         outages.notify({"scheduler"}, {"scheduler": seconds}, {})
-    (notice,) = told
+    (notice,) = notices
     assert notice.alert.severity == "critical"
     assert "No space left on device" in notice.alert.detail
     assert outcomes(database) == []

@@ -79,9 +79,9 @@ def take(browser: Browser, settings: Settings, shot: Shot) -> str:
         # Decline the dry run, which was asked for only for the screenshot.
         page.get_by_role("button", name="Reject request").click()
         page.get_by_text("Nothing was changed").wait_for()
-    told = f"{shot.name:<16} {_timing(page)}"
+    line = f"{shot.name:<16} {_timing(page)}"
     context.close()
-    return told
+    return line
 
 
 def _timing(page: Page) -> str:

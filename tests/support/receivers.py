@@ -95,7 +95,7 @@ def web_hook(answers: Sequence[int] = ()) -> Iterator[Hook]:
             if status == 302:
                 self.send_header("Location", hook.url)
             self.end_headers()
-            self.wfile.write(b"as it is told to" if status != 200 else b"ok")
+            self.wfile.write(b"as the test says" if status != 200 else b"ok")
 
         def log_message(self, *arguments: Any) -> None:
             pass

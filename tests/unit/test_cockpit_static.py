@@ -61,9 +61,9 @@ def test_the_shell_names_existing_files_and_every_shared_module() -> None:
 
 
 def test_the_vendor_readme_names_every_vendored_file() -> None:
-    told = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
+    page = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
     for path in (STATIC / "vendor").iterdir():
-        assert path.name == "README.md" or f"`{path.name}`" in told
+        assert path.name == "README.md" or f"`{path.name}`" in page
 
 
 # Colours --------------------------------------------------------------------------------------------------------------

@@ -202,13 +202,13 @@ def test_ignored_entries_are_reported_after_a_quiet_time(landing: Landing) -> No
     arrivals.take(10)
     assert arrivals.ignored().files == 0
 
-    def told(number: int) -> bool:
+    def has_reported(number: int) -> bool:
         (incoming / "b.csv.filepart").write_text(str(time.monotonic_ns()))
         arrivals.take(10)
         return arrivals.ignored().files == number
 
     # The upload that is still in progress is not among them.
-    wait_until(lambda: told(5), seconds=10, what="five quiet entries")
+    wait_until(lambda: has_reported(5), seconds=10, what="five quiet entries")
     ignored = arrivals.ignored()
     assert set(ignored.examples) == {"a.tsv", "_c.csv", "folder", "pipe", "link"}
     assert ignored.since is not None
@@ -216,7 +216,7 @@ def test_ignored_entries_are_reported_after_a_quiet_time(landing: Landing) -> No
     for name in ("a.tsv", "_c.csv", "pipe", "link"):
         (incoming / name).unlink()
     (incoming / "folder").rmdir()
-    wait_until(lambda: told(0), seconds=10, what="no ignored entries")
+    wait_until(lambda: has_reported(0), seconds=10, what="no ignored entries")
 
 
 def test_ignored_entries_are_examined_only_periodically() -> None:

@@ -39,7 +39,7 @@ def test_complete_secrets_are_accepted(secrets: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "told"),
+    ("corrupt", "message"),
     [
         (lambda path: (path / "fernet-key").unlink(), "fernet-key is missing"),
         (lambda path: (path / "jwt-secret").write_text("\n"), "jwt-secret is empty"),
@@ -49,9 +49,9 @@ def test_complete_secrets_are_accepted(secrets: Path) -> None:
     ],
     ids=["missing", "empty", "no passwords", "open", "no role"],
 )
-def test_wrong_secrets_are_refused(secrets: Path, corrupt: Callable[[Path], object], told: str) -> None:
+def test_wrong_secrets_are_refused(secrets: Path, corrupt: Callable[[Path], object], message: str) -> None:
     corrupt(secrets)
-    with pytest.raises(PlatformError, match=f"{told}(.|\n)*make docker-secrets"):
+    with pytest.raises(PlatformError, match=f"{message}(.|\n)*make docker-secrets"):
         check_secrets(Settings(secrets=secrets), AIRFLOW_FILES, ["shop_owner"])
 
 
@@ -125,6 +125,6 @@ def test_a_worker_without_its_master_is_not_started(
     for name, value in {"HOME": tmp_path, "SECRETS": secrets, "SPARK_REST_PORT": port}.items():
         monkeypatch.setenv(f"SHOPSTREAM_{name}", str(value))
     assert main(["spark-worker"]) == EXIT_CONFIGURATION
-    told = capsys.readouterr().err
-    assert f"the Spark master cannot be reached at 127.0.0.1, REST port {port}" in told
-    assert "correct SHOPSTREAM_SPARK_HOST" in told
+    output = capsys.readouterr().err
+    assert f"the Spark master cannot be reached at 127.0.0.1, REST port {port}" in output
+    assert "correct SHOPSTREAM_SPARK_HOST" in output

@@ -103,9 +103,9 @@ def test_airflow_exports_telemetry_only_to_a_configured_endpoint(tmp_path: Path)
     silent = airflow_environment(Settings(home=tmp_path))
     assert silent["AIRFLOW__METRICS__OTEL_ON"] == silent["AIRFLOW__TRACES__OTEL_ON"] == "False"
     assert not [name for name in silent if name.startswith("OTEL_")]
-    told = airflow_environment(Settings(home=tmp_path, otlp_endpoint="http://collector:4318"))
-    assert told["AIRFLOW__METRICS__OTEL_ON"] == told["AIRFLOW__TRACES__OTEL_ON"] == "True"
-    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+    environment = airflow_environment(Settings(home=tmp_path, otlp_endpoint="http://collector:4318"))
+    assert environment["AIRFLOW__METRICS__OTEL_ON"] == environment["AIRFLOW__TRACES__OTEL_ON"] == "True"
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
 
 
 def test_airflow_uses_the_log_format_of_the_platform(tmp_path: Path) -> None:

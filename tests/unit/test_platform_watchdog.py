@@ -62,7 +62,7 @@ class Watched:
     """Drive a watchdog with a clock that advances by one look at a time."""
 
     airflow: Airflow
-    told: Reported = field(default_factory=Reported)
+    reported: Reported = field(default_factory=Reported)
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Watched:
         self.watchdog = Watchdog(
             lambda: unhealthy_programs(self.airflow, settings),  # type: ignore[arg-type]
             self.airflow,  # type: ignore[arg-type]
-            self.told,  # type: ignore[arg-type]
+            self.reported,  # type: ignore[arg-type]
         )
 
     def look(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ def test_a_program_that_stays_unhealthy_is_killed_once_and_reported(watched: Wat
     watched.look(LOOK_SECONDS)
     name = component.replace("_", "-")
     assert watched.airflow.killed == [name]
-    assert (watched.told.overdue, watched.told.done) == ([name], [name])
+    assert (watched.reported.overdue, watched.reported.done) == ([name], [name])
     watched.airflow.uptime_seconds = 0
     watched.look(10 * TIMEOUT_SECONDS)
     assert len(watched.airflow.killed) == 1
@@ -104,7 +104,7 @@ def test_heartbeats_missed_while_the_machine_slept_kill_no_program(watched: Watc
     watched.look(LOOK_SECONDS)
     watched.now += 10 * LONGEST_GAP_SECONDS
     watched.look(TIMEOUT_SECONDS - LOOK_SECONDS)
-    assert watched.airflow.killed == watched.told.overdue == []
+    assert watched.airflow.killed == watched.reported.overdue == []
     watched.airflow.ill = []
     watched.look(LOOK_SECONDS)
     assert watched.airflow.killed == []
@@ -123,7 +123,7 @@ def test_no_program_is_killed_while_the_database_is_away(watched: Watched) -> No
     watched.airflow.ill = ["metadatabase", "scheduler", "triggerer", "dag_processor"]
     watched.look(10 * TIMEOUT_SECONDS)
     assert watched.airflow.killed == []
-    assert watched.told.overdue == ["postgres"]
+    assert watched.reported.overdue == ["postgres"]
 
 
 @pytest.mark.parametrize(("state", "uptime"), [("STOPPING", 1000), ("BACKOFF", 0), ("RUNNING", START_SECONDS - 1)])
@@ -143,26 +143,26 @@ def test_a_worker_that_its_master_has_forgotten_is_killed(watched: Watched, monk
 def test_nothing_is_reported_while_the_platform_starts(watched: Watched) -> None:
     watched.airflow.ill, watched.airflow.uptime_seconds = ["scheduler"], START_SECONDS - 1
     watched.look(FIRST_START_SECONDS)
-    assert watched.told.overdue == []
+    assert watched.reported.overdue == []
     watched.look(LOOK_SECONDS)
-    assert watched.told.overdue == ["scheduler"]
+    assert watched.reported.overdue == ["scheduler"]
 
 
 def test_a_program_that_is_down_is_reported_without_a_health_report(watched: Watched) -> None:
     watched.look(LOOK_SECONDS)
     watched.airflow.state = "FATAL"
     watched.look(TIMEOUT_SECONDS + LOOK_SECONDS)
-    assert sorted(watched.told.overdue) == sorted(watched.airflow.states())
+    assert sorted(watched.reported.overdue) == sorted(watched.airflow.states())
     assert watched.airflow.killed == []
     watched.airflow.state = "RUNNING"
     watched.look(LOOK_SECONDS)
-    assert watched.told.ill == set()
+    assert watched.reported.ill == set()
 
 
 def test_a_program_that_was_stopped_on_purpose_is_not_reported(watched: Watched) -> None:
     watched.airflow.state = "STOPPED"
     watched.look(10 * TIMEOUT_SECONDS)
-    assert watched.told.overdue == []
+    assert watched.reported.overdue == []
 
 
 def test_a_failed_chore_is_retried_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

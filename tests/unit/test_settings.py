@@ -63,7 +63,7 @@ def test_a_ledger_retention_below_that_of_events_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"DATABASE_SSLMODE": "verify-full"}, "a socket on this machine has none; set SHOPSTREAM_DATABASE_HOST"),
         (
@@ -85,8 +85,8 @@ def test_a_ledger_retention_below_that_of_events_is_refused() -> None:
         ({"SPARK_WORKER_MEMORY": "4 GB"}, "SHOPSTREAM_SPARK_WORKER_MEMORY='4 GB'"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(given: dict[str, str], told: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(told)):
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
         Settings.from_env({f"SHOPSTREAM_{name}": value for name, value in given.items()})
 
 

@@ -262,9 +262,7 @@ def describe_stream(stream: StreamStatus) -> str:
     lag = "" if stream.lag_seconds is None else f", last lag {stream.lag_seconds:.2f} s"
     ago = "" if stream.last_commit_age_seconds is None else f", last commit {age(stream.last_commit_age_seconds)} ago"
     turned = stream.turned_age_seconds
-    still = (
-        "" if turned is None or turned < _TURNS_WITHIN_SECONDS else f", [red]loop stalled for {age(turned)}[/red]"
-    )
+    still = "" if turned is None or turned < _TURNS_WITHIN_SECONDS else f", [red]loop stalled for {age(turned)}[/red]"
     ignored = "" if not stream.ignored_files else f", [yellow]{escape(describe_ignored(stream))}[/yellow]"
     paused = "" if stream.paused is None else f", [yellow]intake paused: {escape(stream.paused)}[/yellow]"
     return (

@@ -283,13 +283,16 @@ class Startup:
         """Unpause the DAGs in the order in which data pass through them, and wait for the first result of each."""
         before = self._value("newest_batch") or 0
         began = datetime.now(UTC)
-        is_fed = self._unpause(STREAM) & self._unpause(FEED)
-        follows = is_fed and (self.was_down or not self._stream_is_alive())
+        has_stream, has_feed = self._unpause(STREAM), self._unpause(FEED)
+        starts = has_stream and (self.was_down or not self._stream_is_alive())
+        follows = starts and has_feed
         if follows:
             # Trigger the feed first: its sensor waits for the stream.
             self._run_if_not_due(FEED, {"duration_seconds": self._seconds_to_next_feed()})
+        if starts:
             with self.report.step("The stream is alive"):
                 self._wait(self._stream_is_alive, "the stream", ["spark-worker", "scheduler"], more=self._stream_error)
+        if follows:
             with self.report.step("The first events are in shop.events"):
                 has_events = lambda: (self._value("newest_batch") or 0) > before  # noqa: E731
                 self._wait(has_events, "the first events", ["scheduler", "triggerer"], more=self._stream_error)
@@ -308,7 +311,7 @@ class Startup:
                 checked = partial(self._value, "checked_since", began=began)
                 self._wait(lambda: checked() is not None, "results of check_quality", ["scheduler"])
                 step.text = f"The suite {checked()} has validated the data"
-        for dag_id in sorted(self.api.dags()):
+        for dag_id in sorted(set(self.api.dags()) - {STREAM, FEED, REFRESH, QUALITY}):
             self._unpause(dag_id)
         self.memory.paused_by_down = []
         self.memory.save(self.settings)

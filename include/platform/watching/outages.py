@@ -51,7 +51,7 @@ class Outages:
         self._dsn = dsn
         self._inherited = set(programs)
         self._notified: set[str] = set()
-        self._untold: dict[str, float] = {}
+        self._unreported: dict[str, float] = {}
         self._send = send
         self._memory = memory
         self._notice = _recall(memory)
@@ -78,7 +78,7 @@ class Outages:
                 self._begin(name, seconds, done.get(name, "Its supervisor starts it again."))
         for name in (self._notified | self._inherited) - set(ill):
             self._end(name)
-        for name in set(self._untold) - set(ill):
+        for name in set(self._unreported) - set(ill):
             self._catch_up(name)
 
     def _begin(self, name: str, seconds: float, what_was_done: str) -> None:
@@ -94,12 +94,12 @@ class Outages:
         try:
             raise_alert(self._dsn, alert)
         except AWAY as error:
-            self._untold[name] = seconds
+            self._unreported[name] = seconds
             _log.error("The alert cannot be recorded yet: %s", error)
             self._notify(seconds, error)
         else:
             self._notified.add(name)
-            self._untold.pop(name, None)
+            self._unreported.pop(name, None)
 
     def _end(self, name: str) -> None:
         try:
@@ -114,13 +114,13 @@ class Outages:
 
     def _catch_up(self, name: str) -> None:
         title = f"{name} did not work"
-        detail = f"It was out for at least {self._untold[name]:.0f} s; nothing could be recorded meanwhile."
+        detail = f"It was out for at least {self._unreported[name]:.0f} s; nothing could be recorded meanwhile."
         try:
             note_event(self._dsn, Alert("critical", SOURCE, title, detail, key=_key(name)))
         except AWAY as error:
             _log.error("An outage cannot be recorded yet: %s", error)
         else:
-            del self._untold[name]
+            del self._unreported[name]
 
     def _notify(self, seconds: float, error: Exception) -> None:
         """Send one notice, without the outbox, that PostgreSQL cannot be reached, whichever program reported it."""
@@ -158,7 +158,7 @@ class Outages:
         except AWAY as error:
             _log.error("An outage cannot be recorded yet: %s", error)
             return
-        self._untold.pop(POSTGRES, None)
+        self._unreported.pop(POSTGRES, None)
         self._keep(None)
         if self._send is not None and over.channels:
             self._send(over)

@@ -97,8 +97,8 @@ def _check_names(text: str, header: Sequence[str]) -> None:
     if repeated:
         known = [name for name in repeated if name in COLUMN_NAMES]
         unknown = [place for place, name in enumerate(header, start=1) if name in repeated and name not in known]
-        told = [*known, *([f"{_listed(unknown)}, which the contract does not know"] if unknown else [])]
-        raise FileFaultError("header_column_repeated", f"repeated: {', '.join(told)}")
+        named = [*known, *([f"{_listed(unknown)}, which the contract does not know"] if unknown else [])]
+        raise FileFaultError("header_column_repeated", f"repeated: {', '.join(named)}")
 
 
 def _no_header(text: str, fields: Sequence[str]) -> FileFaultError:

@@ -139,7 +139,7 @@ def test_a_driver_is_submitted_in_a_directory_named_after_its_pod(pod: dict[str,
 
 
 def test_an_executor_gets_all_values_from_its_environment(pod: dict[str, str]) -> None:
-    told = {
+    values = {
         "SPARK_JAVA_OPT_0": "-Done=a b",
         "SPARK_JAVA_OPT_1": "-Dtwo",
         "SPARK_EXECUTOR_MEMORY": "1024m",
@@ -151,7 +151,7 @@ def test_an_executor_gets_all_values_from_its_environment(pod: dict[str, str]) -
         "SPARK_RESOURCE_PROFILE_ID": "0",
         "SPARK_EXECUTOR_POD_NAME": "exec-3",
     }
-    _, called = _called({**pod, **told}, "executor")
+    _, called = _called({**pod, **values}, "executor")
     assert called[:4] == ["-Done=a b", "-Dtwo", "-Xms1024m", "-Xmx1024m"]
     assert called[5].endswith("/spark/jars/*")
     arguments = dict(zip(called[7::2], called[8::2], strict=True))

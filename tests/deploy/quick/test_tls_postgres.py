@@ -137,7 +137,7 @@ def _certificate(server: TlsServer) -> str:
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "told"),
+    ("corrupt", "message"),
     [
         (lambda root: (root / "run/secrets/postgres-password").unlink(), "Run `make docker-secrets`"),
         (lambda root: (root / "run/secrets/postgres-password").write_text(""), "missing, empty or not readable"),
@@ -152,14 +152,14 @@ def _certificate(server: TlsServer) -> str:
     ],
     ids=["no password", "empty password", "other version", "foreign authority"],
 )
-def test_the_entrypoint_refuses(corrupt: object, told: str) -> None:
+def test_the_entrypoint_refuses(corrupt: object, message: str) -> None:
     with temporary_home() as home:
         root, log = home / "root", home / "log"
         make_root(root)
         corrupt(root)  # type: ignore[operator]
         process = start_entrypoint(root, 1, log)
         assert process.wait(60) == EXIT_CONFIGURATION
-        assert told in log.read_text()
+        assert message in log.read_text()
 
 
 def _write(path: Path, text: str) -> None:

@@ -53,14 +53,14 @@ def _break(settings: Settings, name: str, *, is_sure: bool) -> None:
         api.set_paused(_FEED, False)
         raise
     _look(api, f"After make break KIND={name}")
-    held = "; the views are not published until it is mended" if kind.is_blocking else ""
-    red = "fails" if kind.is_red else "succeeds"
+    held = "; the views are not published until it is repaired" if kind.is_blocking else ""
+    state = "fails" if kind.fails else "succeeds"
     print(f"Broken: {kind.what}.")
     print(f"The check {kind.check} of the suite {kind.suite} finds it in the runs that were just triggered{held}.")
-    print(f"The run of refresh_views {red}.")
+    print(f"The run of refresh_views {state}.")
     print("`make status` shows the alerts, the page Quality of the cockpit the checks. Then: make break KIND=repair")
     if name == RETRACTED_FILE:
-        print(f"Or take it back as you would any delivery: make retract FILE='break-{name}-*.csv' CONFIRM=yes")
+        print(f"Or retract it like any delivery: make retract FILE='break-{name}-*.csv' CONFIRM=yes")
 
 
 def _repair(settings: Settings) -> None:

@@ -114,7 +114,7 @@ function one(alert, deliveries, visitor, act, onToggle) {
         resolved_at && ["; resolved ", when(resolved_at), `: ${resolution}`],
       ),
     ),
-    told(alert.messages),
+    messagesOf(alert.messages),
     alert.acknowledged_at ? badge("ok", "acknowledged") : !resolved_at && badge("idle", "not acknowledged"),
   );
   const details = fold(
@@ -170,7 +170,7 @@ const offers = (alert, visitor, act) => [
 ];
 
 /** Summarize the notifications of an alert. */
-function told({ due, sent, failed }) {
+function messagesOf({ due, sent, failed }) {
   if (failed) return badge("bad", `${plural(failed, "notification")} failed`);
   if (due) return badge("info", `${plural(due, "notification")} due`);
   return sent ? badge("ok", `${plural(sent, "notification")} sent`) : badge("idle", "no notification");

@@ -45,7 +45,7 @@ function month({ this_month: { minutes: judged, met, attainment }, target }) {
   const isBelow = target !== null && attainment !== null && attainment < target;
   const lost = judged - met;
   const missed = lost ? `missed for ${duration(lost * 60)} of ${duration(judged * 60)}` : "no minutes missed";
-  const told = target === null ? missed : `target ${percent(target)}; ${missed}`;
+  const outcome = target === null ? missed : `target ${percent(target)}; ${missed}`;
   return [
     h(
       "div",
@@ -54,7 +54,7 @@ function month({ this_month: { minutes: judged, met, attainment }, target }) {
       h("strong", {}, percent(attainment)),
       shareBar(attainment ?? 0, isBelow ? "is-bad" : "is-ok"),
     ),
-    h("p", { class: "small quiet" }, told),
+    h("p", { class: "small quiet" }, outcome),
   ];
 }
 
