@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from include.db import transaction
 from include.platform.services.airflow_api import AirflowApi
+from include.settings import REPOSITORY
 from tests.support.airflow_ui import log_in
 from tests.support.browser import launch
 from tests.support.platform import Platform
@@ -17,17 +18,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
-DAGS = (
-    "audit_facts",
-    "check_quality",
-    "evaluate_objectives",
-    "generate_events",
-    "maintain_partitions",
-    "refresh_views",
-    "stream_events",
-    "sweep_quality",
-    "watch_stream",
-)
+DAGS = sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
 PAGE_MS = 60_000
 
 
