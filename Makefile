@@ -125,8 +125,8 @@ test-tools: ## Check for the programs that the tests need; as root on Debian and
 	@$(RUN) tests.support.browser
 	@$(RUN) tests.support.deploy_tools
 
-test-quick: lint ## Run lint, type checks and unit tests, without JVM, browser or database, in less than a minute.
-	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
+test-quick: lint ## Run lint, type checks and the quick unit tests, without JVM, browser or database, in about a minute.
+	@$(RUN) pytest tests/unit -n $(JOBS) -m 'not slow' $(ARGS)
 
 test-cluster: install-dev ## Test the job on a Spark cluster: kills, scaling (15 to 20 minutes); WRITE_DOCS=1 writes docs/cluster.md.
 	@$(RUN) pytest tests/cluster $(ARGS)

@@ -55,6 +55,7 @@ def test_make_break_without_a_kind_prints_its_usage() -> None:
     assert "make break KIND=" in done.stderr
 
 
+@pytest.mark.slow
 def test_each_kind_names_an_existing_check_of_matching_severity() -> None:
     for kind in KINDS.values():
         if kind.check == SUITE_RUNS:

@@ -536,6 +536,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, *errors)
 """
 
 
+@pytest.mark.slow
 def test_a_line_of_300_megabytes_is_read_in_bounded_memory(tmp_path: Path) -> None:
     good = csv_text([valid_row()])
     small = write(tmp_path, good, "small.csv")

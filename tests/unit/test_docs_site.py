@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from include.settings import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 
 def build(repository: Path, site: Path) -> subprocess.CompletedProcess[str]:

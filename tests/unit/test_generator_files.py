@@ -165,6 +165,7 @@ def test_nothing_happens_after_the_end_of_a_run() -> None:
     assert last.manifest.last_event_time < START + timedelta(seconds=251)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     rate=st.floats(0.5, 5000),

@@ -145,6 +145,7 @@ def test_pick_equals_indexing(traffic: Traffic) -> None:
     assert len(pick(events, where[:0])) == 0
 
 
+@pytest.mark.slow
 def test_the_calendar_carries_visits_over_and_keeps_journeys_whole(traffic: Traffic) -> None:
     calendar = Calendar(traffic, START_MS, 1000.0)
     windows = [calendar.take(number, 200, 1000.0) for number in range(900)]

@@ -40,6 +40,7 @@ def test_options_with_blanks_and_quotes_stay_whole() -> None:
     assert joined(["-Xss4m"]) == "-Xss4m"
 
 
+@pytest.mark.slow
 def test_a_rehearsal_that_does_not_end_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submit = tmp_path / "bin" / "spark-submit"
     submit.parent.mkdir()

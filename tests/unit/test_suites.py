@@ -24,6 +24,9 @@ from include.quality.sql_text import PLACEHOLDERS, fault_of_query
 from include.quality.suites import SUITES_DIR, load_suite, load_suites, suite_names
 from include.settings import REPOSITORY
 
+# Importing Great Expectations takes eight seconds of a core.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shipped() -> dict[str, Suite]:
