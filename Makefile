@@ -7,25 +7,27 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 PLATFORM := $(RUN) include.platform
-# Unit tests wait more than they compute, so run two per core.
+# The parts of the tests, by the names of their targets: test-deploy-quick runs tests/deploy/quick.
+TEST_PARTS := test-unit test-system test-postgres test-deploy-quick test-deploy-kubernetes test-spark test-dags test-cockpit test-e2e
+# The parts whose tests run at the same time. Unit tests wait more than they compute: two per core. The others wait for
+# databases and schedulers: one per core, four at most.
 JOBS ?= $(shell expr 2 \* $$(nproc))
-# These parts wait as well, for databases and schedulers: one test per core at a time, four at most.
-PARALLEL := test-postgres test-dags
 CORES := $(shell nproc | awk '{print ($$1 > 4) ? 4 : $$1}')
-# The parts that run real components, by the names of their targets: deploy-quick is tests/deploy/quick.
-TEST_PARTS := test-system test-postgres test-deploy-quick test-deploy-kubernetes test-spark test-dags test-cockpit test-e2e
+WORKERS_unit = $(JOBS)
+WORKERS_postgres = $(CORES)
+WORKERS_dags = $(CORES)
 COMPOSE := docker compose --file docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools test-unit $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs docs-site lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
+.PHONY: help install install-dev up down status logs psql dsn export clean load retract reconcile generate check check-suites lint test test-tools $(TEST_PARTS) test-quick test-cluster test-stops soak chaos bench bench-quick docs docs-site lock test-deploy docker-secrets docker-up docker-down docker-logs docker-lock alert-test maintenance objectives user screenshots break hooks
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: ## Create .venv from the locked requirements (other targets do this when needed).
+install: ## Create .venv with what the platform needs, from requirements.txt (other targets do this when needed).
 	@$(PYTHON) -m include.platform.installation.install
 
-install-dev: ## Add the packages for development and tests (other targets do this when needed).
+install-dev: ## Add what development and tests need, from tests/requirements.txt (other targets do this when needed).
 	@$(PYTHON) -m include.platform.installation.install --dev
 
 # Targets that stop, show or delete never install: they must work while the platform runs, and without a network.
@@ -89,7 +91,7 @@ maintenance: install ## Announce planned work, during which no alerts are sent: 
 objectives: install ## Show the attainment of each service level objective and the newest misses.
 	@$(RUN) include.objectives
 
-break: install-dev ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair undoes it.
+break: install ## Break the data on purpose, after asking: KIND=late-feed, doubled-price, ...; KIND=repair undoes it.
 	@test -n "$(KIND)" || { echo "Name the kind: make break KIND=doubled-price; python -m tests.programs.breaks --help lists them" >&2; exit 2; }
 	@$(RUN) tests.programs.breaks "$(KIND)" $(if $(filter yes,$(CONFIRM)),--yes)
 
@@ -105,19 +107,17 @@ lint: install-dev ## Check style, formatting and types.
 	@$(VENV)/bin/mypy
 
 # The quick parts come first. The others share one PostgreSQL, and each runs whether or not an earlier one failed.
-test: test-tools $(if $(T),install-dev,lint) ## Lint and run all tests, or some: T=tests/unit/test_validate.py::test_name; ARGS for pytest.
+test: test-tools $(if $(T),install-dev,lint) ## Lint and run all tests, or some: T=tests/unit/test_landing.py; ARGS for pytest.
 ifdef T
 	@$(RUN) pytest $(T) $(ARGS)
 else
-	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
-	@$(RUN) tests.support.postgres $(MAKE) --no-print-directory --keep-going --jobs=1 $(TEST_PARTS)
+	@$(MAKE) --no-print-directory test-unit
+	@$(RUN) tests.support.postgres $(MAKE) --no-print-directory --keep-going --jobs=1 $(filter-out test-unit,$(TEST_PARTS))
 endif
 
-test-unit: install-dev ## Run one part of the tests; also test-system, -postgres, -spark, -dags, -cockpit, -e2e, -deploy-quick and -deploy-kubernetes.
-	@$(RUN) pytest tests/unit -n $(JOBS) $(ARGS)
-
+test-unit: ## Run one part of the tests; also test-system, -postgres, -spark, -dags, -cockpit, -e2e, -deploy-quick, -deploy-kubernetes.
 $(TEST_PARTS): test-%: install-dev
-	@$(RUN) pytest tests/$(subst -,/,$*) $(if $(filter $@,$(PARALLEL)),-n $(CORES)) $(ARGS)
+	@$(RUN) pytest tests/$(subst -,/,$*) $(addprefix -n ,$(WORKERS_$*)) $(ARGS)
 
 test-tools: ## Check for the programs that the tests need; as root on Debian and Ubuntu, install them.
 	@$(PYTHON) tests/prerequisites.py
