@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from include.platform.installation import install
 from include.settings import REPOSITORY
+from tests.support.waiting import wait_until
 
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
 LOCK = install.REQUIREMENTS.read_text(encoding="utf-8")
@@ -158,6 +159,7 @@ def test_environment_in_use_is_not_replaced(
     environment = environment_of(tmp_path / "venv", sys.version_info[:2], b"an older lock")
     user = subprocess.Popen([environment / "bin" / "python", "-c", "input()"], stdin=subprocess.PIPE)
     try:
+        wait_until(lambda: bool(install.users_of(environment)), seconds=10, what="the process to appear")
         assert install.main(environment) == 1
         message = capsys.readouterr().err
         assert f"(pid {user.pid})" in message
@@ -172,6 +174,8 @@ def test_environment_that_make_uses_by_a_relative_path_is_in_use(tmp_path: Path)
     environment = environment_of(tmp_path / ".venv", (3, 11))
     user = subprocess.Popen([".venv/bin/python", "-c", "input()"], cwd=tmp_path, stdin=subprocess.PIPE)
     try:
+        # A new process has no command line for a moment.
+        wait_until(lambda: bool(install.users_of(environment)), seconds=10, what="the process to appear")
         assert install.users_of(environment) == [f"python (pid {user.pid})"]
     finally:
         user.communicate(b"\n")
